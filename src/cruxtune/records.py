@@ -139,6 +139,26 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenWeights:
+    """What a selection makes of one solution."""
+
+    solution_id: str
+    loss_weights: list[float]
+    """One weight a completion token; the prompt has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A completion of a benchmark problem with its verdict."""
+
+    problem_id: str
+    sample: int
+    """-1 is the greedy response; sampled ones count from 0."""
+    completion: Completion
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """All that training sees: token ids and how much each one counts. No trace of the method."""
 

@@ -1,0 +1,69 @@
+"""Models as transformers loads them, with complaints that name the remedy."""
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from cruxtune.errors import ModelError
+from cruxtune.models import ModelFiles, load_tokenizer
+
+
+def load_model(
+    files: ModelFiles,
+    dtype: str = "auto",
+    device: str = "auto",
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """The causal language model in a directory, in evaluation mode on its device."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            files.directory,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            trust_remote_code=trust_remote_code,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelError(f"can't load {files.name}: {str(error).splitlines()[0]}") from error
+    return model.to(pick_device(device)).eval()
+
+
+def pick_device(device: str) -> torch.device:
+    """`auto` is a GPU if there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"engine.device = {device!r} can't be used: {str(error).splitlines()[0]}") from error
+
+
+def stop_token_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
+    """All ids that end a text, of the generation config, the model's config and the tokenizer."""
+    config = model.generation_config
+    named = [config.eos_token_id if config else None, model.config.eos_token_id, tokenizer.eos_token_id]
+    ids = frozenset(token_id for value in named for token_id in _as_list(value))
+    if not ids:
+        raise ModelError(
+            "the model names no end-of-text token: set eos_token_id in its generation_config.json"
+        )
+    return ids
+
+
+def load_both(files: ModelFiles, trust_remote_code: bool, **options: Any) -> tuple[PreTrainedModel, Any]:
+    """Model and tokenizer, checked to belong together."""
+    model = load_model(files, trust_remote_code=trust_remote_code, **options)
+    tokenizer = load_tokenizer(files, trust_remote_code)
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:  # pyright: ignore[reportArgumentType]
+        raise ModelError(
+            f"the tokenizer of {files.name} has {len(tokenizer)} tokens, the model embeds only "
+            f"{model.get_input_embeddings().num_embeddings}: they don't belong together"
+        )
+    return model, tokenizer
+
+
+def _as_list(value: Any) -> list[int]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,134 @@
+"""The reference engine: transformers' own `generate`, plain and slow. It defines what is right.
+
+Rows of a batch are padded on the left; the paper's batched scheme (eq. 7) is `continue_from`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
+
+from cruxtune.engines.engine import Decoding, Inspection
+from cruxtune.engines.loading import stop_token_ids
+from cruxtune.engines.texts import finish
+from cruxtune.errors import ModelError
+from cruxtune.records import Branch, Completion, TokenIds
+
+
+class ReferenceEngine:
+    """Any causal language model of transformers, one padded batch at a time."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Any, batch_size: int = 64) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.stop_token_ids = stop_token_ids(model, tokenizer)
+        self.batch_size = batch_size
+        self._pad_id = min(self.stop_token_ids) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+    def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:
+        """One completion a prompt, in their order; prompts of like length share a batch."""
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        completions: dict[int, Completion] = {}
+        for number, start in enumerate(range(0, len(order), self.batch_size)):
+            batch = order[start : start + self.batch_size]
+            rows = self._generate_batch([prompts[index] for index in batch], decoding, number)
+            for index, ids in zip(batch, rows, strict=True):
+                completions[index] = finish(self.tokenizer, ids, self.stop_token_ids, decoding.stop)
+        return [completions[index] for index in range(len(prompts))]
+
+    @torch.inference_mode()
+    def inspect(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Inspection:
+        """The model's view of every token of a completion, from one forward pass."""
+        self._require_room(len(prompt_ids) + len(completion_ids))
+        ids = torch.tensor([prompt_ids + completion_ids], device=self.model.device)
+        logits = self.model(ids, use_cache=False).logits[0, len(prompt_ids) - 1 : -1].float()
+        return inspect_logits(logits, ids[0, len(prompt_ids) :], top_k)
+
+    def continue_from(
+        self, prompt_ids: TokenIds, completion_ids: TokenIds, branches: Sequence[Branch], decoding: Decoding
+    ) -> Iterator[tuple[Branch, Completion]]:
+        """Each branch's own token and its greedy continuation."""
+        ended = [branch for branch in branches if branch.token_id in self.stop_token_ids]
+        yield from ((branch, self._finish(completion_ids, branch, [], decoding)) for branch in ended)
+        going = sorted(set(branches) - set(ended), key=lambda branch: (branch.position, branch.rank))
+        for start in range(0, len(going), self.batch_size):
+            batch = going[start : start + self.batch_size]
+            prompts = [[*prompt_ids, *completion_ids[: b.position], b.token_id] for b in batch]
+            limits = [decoding.max_new_tokens - b.position - 1 for b in batch]
+            for branch, limit, ids in zip(
+                batch, limits, self._continue(prompts, limits, decoding), strict=True
+            ):
+                yield branch, self._finish(completion_ids, branch, ids[:limit], decoding)
+
+    def _continue(
+        self, prompts: Sequence[TokenIds], limits: Sequence[int], decoding: Decoding
+    ) -> list[TokenIds]:
+        longest = max(limits)
+        if longest <= 0:
+            return [[] for _ in prompts]
+        return self._generate_batch(prompts, Decoding(longest, decoding.stop), 0)
+
+    def _finish(
+        self, completion_ids: TokenIds, branch: Branch, ids: TokenIds, decoding: Decoding
+    ) -> Completion:
+        prefix = completion_ids[: branch.position]
+        return finish(self.tokenizer, [branch.token_id, *ids], self.stop_token_ids, decoding.stop, prefix)
+
+    @torch.inference_mode()
+    def _generate_batch(
+        self, prompts: Sequence[TokenIds], decoding: Decoding, batch_number: int
+    ) -> list[TokenIds]:
+        width = max(len(prompt) for prompt in prompts)
+        self._require_room(width + 1)
+        input_ids = torch.tensor([[self._pad_id] * (width - len(p)) + list(p) for p in prompts])
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+        with torch.random.fork_rng(enabled=not decoding.is_greedy):
+            if not decoding.is_greedy:
+                torch.manual_seed(hash((decoding.seed, batch_number)))
+            output = self.model.generate(
+                input_ids.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
+                generation_config=self._config(decoding, width),
+                tokenizer=self.tokenizer if decoding.stop else None,
+            )
+        return output[:, width:].tolist()
+
+    def _config(self, decoding: Decoding, width: int) -> GenerationConfig:
+        """Only what is said here: a model's own sampling defaults must not change the result."""
+        room = self._context_length() - width
+        return GenerationConfig(
+            max_new_tokens=min(decoding.max_new_tokens, room),
+            do_sample=not decoding.is_greedy,
+            temperature=None if decoding.is_greedy else decoding.temperature,
+            top_k=None if decoding.is_greedy else 0,
+            top_p=None if decoding.is_greedy else 1.0,
+            eos_token_id=sorted(self.stop_token_ids),
+            pad_token_id=self._pad_id,
+            stop_strings=list(decoding.stop) or None,
+        )
+
+    def _context_length(self) -> int:
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+
+    def _require_room(self, num_tokens: int) -> None:
+        if num_tokens > self._context_length():
+            raise ModelError(
+                f"a text of {num_tokens} tokens is longer than the model's context of {self._context_length()}"
+            )
+
+
+def inspect_logits(logits: Float[Tensor, "completion vocab"], token_ids: Tensor, top_k: int) -> Inspection:
+    """Probabilities, entropies and margins from the logits that predict each token."""
+    logprobs = logits.log_softmax(-1)
+    top = logits.topk(max(top_k, 2), dim=-1)
+    return Inspection(
+        top_ids=top.indices[:, :top_k].cpu().numpy(),
+        top_probs=logprobs.gather(1, top.indices[:, :top_k]).exp().cpu().numpy(),
+        token_probs=logprobs.gather(1, token_ids[:, None])[:, 0].exp().cpu().numpy(),
+        entropies=-(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1).cpu().numpy(),
+        margins=(top.values[:, 0] - top.values[:, 1]).cpu().numpy().astype(np.float32),
+    )

@@ -1,0 +1,80 @@
+"""An engine that recites: it ships so that whole pipelines can be tested without a model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cruxtune.engines.engine import Decoding, Inspection
+from cruxtune.engines.texts import finish
+from cruxtune.records import Branch, Completion, TokenIds
+
+Key = tuple[int, ...]
+
+
+class ScriptedEngine:
+    """Continues a text as the script says; the most probable token is the script's next one.
+
+    `script` maps a text's ids (prompt and all) to what follows; `alternatives` maps it to the other tokens
+    that the model would consider there, most probable first.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        script: Mapping[Key, TokenIds],
+        alternatives: Mapping[Key, Sequence[int]],
+        stop_token_ids: frozenset[int],
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.stop_token_ids = stop_token_ids
+        self.num_rollouts = 0
+        """How many branches were continued: what lazy annotation saves."""
+        self._script = script
+        self._alternatives = alternatives
+
+    def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:
+        """The script's continuation of each prompt; the same whether greedy or sampled."""
+        return [self._complete(prompt, decoding.max_new_tokens, decoding.stop) for prompt in prompts]
+
+    def inspect(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Inspection:
+        """The completion's token first at 0.5, then the scripted alternatives at 0.25, 0.125, …"""
+        rows = []
+        for index, token_id in enumerate(completion_ids):
+            others = self._alternatives.get((*prompt_ids, *completion_ids[:index]), ())
+            rows.append(([token_id, *others] + [0] * top_k)[:top_k])
+        length = len(completion_ids)
+        probs = np.tile(0.5 ** np.arange(1, top_k + 1), (length, 1)).astype(np.float32)
+        return Inspection(
+            top_ids=np.array(rows, dtype=np.int64).reshape(length, top_k),
+            top_probs=probs,
+            token_probs=probs[:, 0],
+            entropies=np.ones(length, dtype=np.float32),
+            margins=np.ones(length, dtype=np.float32),
+        )
+
+    def continue_from(
+        self, prompt_ids: TokenIds, completion_ids: TokenIds, branches: Sequence[Branch], decoding: Decoding
+    ) -> Iterator[tuple[Branch, Completion]]:
+        """The script's continuation of each branch, last branch first: no caller may rely on the order."""
+        for branch in reversed(branches):
+            self.num_rollouts += 1
+            prefix = completion_ids[: branch.position]
+            yield branch, self._continue(prompt_ids, prefix, branch.token_id, decoding)
+
+    def _continue(
+        self, prompt_ids: TokenIds, prefix: TokenIds, token_id: int, decoding: Decoding
+    ) -> Completion:
+        room = decoding.max_new_tokens - len(prefix) - 1
+        rest = (
+            self._next_ids([*prompt_ids, *prefix, token_id])[:room]
+            if token_id not in self.stop_token_ids
+            else []
+        )
+        return finish(self.tokenizer, [token_id, *rest], self.stop_token_ids, decoding.stop, prefix)
+
+    def _complete(self, prompt: TokenIds, max_new_tokens: int, stop: Sequence[str]) -> Completion:
+        return finish(self.tokenizer, self._next_ids(prompt)[:max_new_tokens], self.stop_token_ids, stop)
+
+    def _next_ids(self, ids: TokenIds) -> TokenIds:
+        return list(self._script.get(tuple(ids), [min(self.stop_token_ids)]))

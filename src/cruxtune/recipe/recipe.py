@@ -1,0 +1,86 @@
+"""A whole run as one frozen value."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from cruxtune.recipe.rules import GradedRule, RandomTokens, Selection, StrictRule, UnionRule
+from cruxtune.recipe.sections import (
+    AnnotateSection,
+    EngineSection,
+    EvaluateSection,
+    ModelSection,
+    PromptSection,
+    ReportSection,
+    SolveSection,
+    TrainSection,
+    VerifySection,
+)
+from cruxtune.recipe.settings import Settings
+from cruxtune.recipe.sources import ProblemSource
+
+
+class Recipe(Settings):
+    """Everything that a run depends on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    output_dir: Path
+    seed: int = 0
+    model: ModelSection = ModelSection()
+    engine: EngineSection = EngineSection()
+    problems: ProblemSource
+    prompt: PromptSection = PromptSection()
+    verify: VerifySection = VerifySection()
+    solve: SolveSection = SolveSection()
+    annotate: AnnotateSection = AnnotateSection()
+    select: dict[str, Selection] = Field(min_length=1)
+    train: TrainSection = TrainSection()
+    evaluate: EvaluateSection
+    report: ReportSection = ReportSection()
+
+    @model_validator(mode="after")
+    def _selections_exist(self) -> Self:
+        for name in self.train.selections:
+            if name not in self.select:
+                raise ValueError(
+                    f"train.selections names {name!r}, which is not under [select]: {_names(self)}"
+                )
+        for name, rule in self.select.items():
+            if isinstance(rule, RandomTokens) and not _is_base(self, rule.match):
+                raise ValueError(
+                    f"select.{name}.match names {rule.match!r}, "
+                    f"where it must name a selection that is not random: {_names(self)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _evidence_suffices(self) -> Self:
+        for name, rule in self.select.items():
+            if isinstance(rule, StrictRule | UnionRule | GradedRule) and rule.k > self.annotate.k:
+                raise ValueError(
+                    f"select.{name}.k = {rule.k} is above annotate.k = {self.annotate.k}: raise the latter"
+                )
+            if isinstance(rule, UnionRule | GradedRule) and rule.k > 2 and self.annotate.mode == "lazy":
+                raise ValueError(
+                    f"select.{name} is {rule.type!r}, which needs every alternative: "
+                    "set annotate.mode = 'eager'"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Self:
+        if self.train.batch_size % self.train.micro_batch_size:
+            raise ValueError(
+                f"train.batch_size = {self.train.batch_size} is not a multiple of "
+                f"train.micro_batch_size = {self.train.micro_batch_size}"
+            )
+        return self
+
+
+def _names(recipe: Recipe) -> str:
+    return ", ".join(recipe.select)
+
+
+def _is_base(recipe: Recipe, name: str) -> bool:
+    return name in recipe.select and not isinstance(recipe.select[name], RandomTokens)

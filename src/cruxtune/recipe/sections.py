@@ -1,0 +1,133 @@
+"""The sections of a recipe, in the order in which the stages read them."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from cruxtune.recipe.rules import Rank
+from cruxtune.recipe.settings import Settings
+from cruxtune.recipe.sources import ProblemSource
+
+
+class ModelSection(Settings):
+    """The base model."""
+
+    name: str = "tiny"
+    """`tiny` (ships with the project), a directory, or a Hub id such as `Qwen/Qwen2.5-3B`."""
+    revision: str | None = None
+    """A commit of the Hub repository."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` takes the type that the weights are stored in."""
+    attn_implementation: str | None = None
+    """As in transformers: `sdpa`, `eager`, `flash_attention_2`, …"""
+    trust_remote_code: bool = False
+    """Run code from the model's repository. Off: such a model is refused."""
+
+
+class EngineSection(Settings):
+    """What writes completions. Its settings change speed, not results."""
+
+    type: Literal["reference"] = "reference"
+    batch_size: PositiveInt = 64
+    """Sequences in one forward pass; halve it when memory runs out."""
+    device: str = "auto"
+    """`auto` takes a GPU if there is one."""
+
+
+class PromptSection(Settings):
+    """How a problem becomes a prompt."""
+
+    template: str = "cot"
+    """`cot`, `direct`, `qwen-boxed`, `qwen25-math-cot`, or `chat` (the model's own)."""
+
+
+class VerifySection(Settings):
+    """How a text becomes a verdict."""
+
+    timeout: PositiveFloat = 3.0
+    """Seconds that one comparison may take; past it the verdict is UNGRADED."""
+    num_workers: PositiveInt = 1
+    """Processes for the comparisons that need algebra."""
+
+
+class SolveSection(Settings):
+    """Greedy solutions of the training problems (CFT paper, eq. 3, 4)."""
+
+    max_new_tokens: PositiveInt = 1024
+    """The length limit of solutions and of counterfactual rollouts."""
+    part_size: PositiveInt = 64
+    """Problems per file on disk: what a crash can lose."""
+
+
+class AnnotateSection(Settings):
+    """The counterfactual test at every position (eq. 5-7)."""
+
+    k: Rank = 3
+    """Alternatives of rank 2 to k are tried."""
+    mode: Literal["lazy", "eager"] = "lazy"
+    """`lazy` tries rank j+1 only where rank j failed: all that Strict rules need. Union and
+    Graded need `eager`."""
+    num_solutions: PositiveInt | None = None
+    """Annotate (and train on) only the first so many correct solutions."""
+    skip_special: bool = False
+    """Leave special tokens out as alternatives."""
+    part_size: PositiveInt = 8
+    """Solutions per file on disk: what a crash can lose."""
+
+
+class LoraSection(Settings):
+    """Low-rank adapters instead of full fine-tuning."""
+
+    r: PositiveInt = 16
+    alpha: PositiveInt = 32
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class TrainSection(Settings):
+    """Fine-tuning on weighted tokens (eq. 8)."""
+
+    selections: tuple[str, ...] = ("sft", "cft", "random")
+    """Which selections to train on; each gives one checkpoint a seed."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    num_epochs: PositiveFloat = 3.0
+    batch_size: PositiveInt = 16
+    """Sequences in one optimizer step, over all micro-batches (of one process)."""
+    micro_batch_size: PositiveInt = 16
+    """Sequences in one forward pass; a divisor of `batch_size`."""
+    learning_rate: PositiveFloat = 5e-6
+    warmup_ratio: float = Field(default=0.03, ge=0.0, lt=1.0)
+    lr_scheduler: str = "cosine"
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    max_grad_norm: PositiveFloat = 1.0
+    max_length: PositiveInt = 2048
+    """A longer prompt + completion is an error, never cut."""
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    padding_free: bool = False
+    """Join the sequences of a micro-batch into one row instead of padding them."""
+    lora: LoraSection | None = None
+    save_every: NonNegativeInt = 0
+    """Optimizer steps between checkpoints to resume from; 0 keeps none."""
+    report_to: tuple[str, ...] = ()
+    """Loggers of transformers: `wandb`, `tensorboard`, `trackio`, …"""
+
+
+class EvaluateSection(Settings):
+    """Accuracy of the base model and of every checkpoint."""
+
+    benchmarks: dict[str, ProblemSource] = Field(min_length=1)
+    max_new_tokens: PositiveInt = 2048
+    num_samples: NonNegativeInt = 8
+    """Sampled responses a problem, for Pass@1 … Pass@num_samples; 0 evaluates greedily only."""
+    temperature: PositiveFloat = 1.0
+    seed: int = 0
+    part_size: PositiveInt = 64
+    """Problems per file on disk: what a crash can lose."""
+
+
+class ReportSection(Settings):
+    """The page and the table at the end."""
+
+    num_solutions: NonNegativeInt = 12
+    """Annotated solutions to show."""

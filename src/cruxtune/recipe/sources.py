@@ -1,0 +1,75 @@
+"""Where problems come from: one section type a source, told apart by `type`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from cruxtune.recipe.settings import Settings
+from cruxtune.records import AnswerKind
+
+
+class SyntheticProblems(Settings):
+    """Word problems from the project's own generator; they need no file and no network."""
+
+    type: Literal["synthetic"] = "synthetic"
+    split: Literal["train", "validation", "test", "hard"] = "train"
+    num_problems: PositiveInt = 200
+    seed: int = 0
+
+
+class FileProblems(Settings):
+    """A JSONL, CSV or Parquet file with one problem a row."""
+
+    type: Literal["file"] = "file"
+    path: Path
+    question_column: str = "question"
+    answer_column: str = "answer"
+    id_column: str | None = None
+    """A column of unique ids; without it a row's id is the file's name and its number."""
+    choices_column: str | None = None
+    """A column with the list of options, for `kind = "choice"`."""
+    kind: AnswerKind = AnswerKind.MATH
+    num_problems: PositiveInt | None = None
+    """Take only the first so many; all when absent."""
+
+
+class HubProblems(Settings):
+    """A data set of the Hugging Face Hub with one problem a row."""
+
+    type: Literal["hub"] = "hub"
+    name: str
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    """A commit; without it the newest is taken, and recorded nowhere but in the cache."""
+    question_column: str = "question"
+    answer_column: str = "answer"
+    id_column: str | None = None
+    choices_column: str | None = None
+    kind: AnswerKind = AnswerKind.MATH
+    num_problems: PositiveInt | None = None
+
+
+class Gsm8kProblems(Settings):
+    """GSM8K (Cobbe et al., 2021), from the Hub at a pinned revision or from its JSONL file."""
+
+    type: Literal["gsm8k"] = "gsm8k"
+    split: Literal["train", "test"] = "train"
+    path: Path | None = None
+    num_problems: PositiveInt | None = None
+
+
+class MathProblems(Settings):
+    """MATH (Hendrycks et al., 2021), from the Hub at a pinned revision or from a JSONL file."""
+
+    type: Literal["math"] = "math"
+    split: Literal["train", "test"] = "train"
+    path: Path | None = None
+    num_problems: PositiveInt | None = None
+
+
+ProblemSource = Annotated[
+    SyntheticProblems | FileProblems | HubProblems | Gsm8kProblems | MathProblems,
+    Field(discriminator="type"),
+]

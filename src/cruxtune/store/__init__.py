@@ -1,0 +1,23 @@
+"""Stage directories: atomic Parquet parts, a manifest, resume. Nothing here imports torch."""
+
+from cruxtune.store.manifest import Manifest, ModelIdentity, installed_versions
+from cruxtune.store.stage import (
+    StageWriter,
+    is_complete,
+    parts_of,
+    read_manifest,
+    read_part,
+    read_records,
+)
+
+__all__ = [
+    "Manifest",
+    "ModelIdentity",
+    "StageWriter",
+    "installed_versions",
+    "is_complete",
+    "parts_of",
+    "read_manifest",
+    "read_part",
+    "read_records",
+]

@@ -1,0 +1,145 @@
+"""A stage's directory: Parquet parts, written whole, and a manifest that is complete at the end."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from filelock import FileLock, Timeout
+
+from cruxtune.errors import ArtifactError
+from cruxtune.store.files import hash_file, read_parquet, write_parquet
+from cruxtune.store.manifest import Manifest, Part, difference
+from cruxtune.store.schema import from_table, schema_of, to_table
+
+R = TypeVar("R")
+
+
+class StageWriter:
+    """The one process that may write a stage directory, while the `with` block lasts."""
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self._manifest = manifest
+        self._lock = FileLock(directory / ".lock")
+
+    def __enter__(self) -> Self:
+        _make(self.directory)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ArtifactError(
+                f"another process is writing {self.directory}: wait for it, or choose another output_dir"
+            ) from error
+        try:
+            require_same(self.directory, self._manifest)
+            self._manifest.write(self.directory)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def has_part(self, index: int, record_type: type) -> bool:
+        return part_path(self.directory, record_type, index).exists()
+
+    def write_part(self, index: int, record_type: type[R], records: Sequence[R]) -> None:
+        """Where a part has several tables, the one that `has_part` is asked about goes last."""
+        write_parquet(part_path(self.directory, record_type, index), to_table(records, record_type))
+
+    def finish(self, counts: dict[str, float], *others: Path) -> Manifest:
+        """Mark the directory as complete; `others` are files of its own that are not parts."""
+        files = [*sorted(self.directory.glob("*.parquet")), *others]
+        parts = [_describe(path, self.directory) for path in files]
+        manifest = self._manifest.model_copy(update={"complete": True, "parts": parts, "counts": counts})
+        manifest.write(self.directory)
+        return manifest
+
+
+def is_complete(directory: Path, wanted: Manifest) -> bool:
+    """Whether a directory holds all that `wanted` describes; raises if it holds something else."""
+    recorded = require_same(directory, wanted)
+    return recorded is not None and recorded.complete
+
+
+def require_same(directory: Path, wanted: Manifest) -> Manifest | None:
+    """The manifest of a directory that was begun for the same recipe, model and inputs."""
+    recorded = Manifest.read(directory)
+    if recorded is not None and (what := difference(recorded, wanted)):
+        raise ArtifactError(
+            f"{directory} {what}: choose another output_dir, or delete {directory} to make it again"
+        )
+    return recorded
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of a complete directory."""
+    manifest = Manifest.read(directory)
+    if manifest is None or not manifest.complete:
+        verb = directory.name if manifest is None else manifest.stage
+        raise ArtifactError(
+            f"{directory} is {'missing' if manifest is None else 'not complete'}: run `{verb}` first"
+        )
+    return manifest
+
+
+def read_records(directory: Path, record_type: type[R]) -> Iterator[R]:
+    """All records of a type in a complete directory, in the order in which they were written."""
+    for part in read_manifest(directory).parts:
+        if part.file.startswith(f"{_table_name(record_type)}-"):
+            yield from _read_part(directory / part.file, part, record_type)
+
+
+def read_part(directory: Path, index: int, record_type: type[R]) -> list[R]:
+    """The records of one part, complete directory or not."""
+    return list(
+        from_table(
+            read_parquet(part_path(directory, record_type, index), schema_of(record_type)), record_type
+        )
+    )
+
+
+def part_path(directory: Path, record_type: type, index: int) -> Path:
+    """`solutions-00003.parquet`: five digits keep the parts in order."""
+    return directory / f"{_table_name(record_type)}-{index:05d}.parquet"
+
+
+def parts_of(items: Sequence[R], size: int) -> Iterable[tuple[int, Sequence[R]]]:
+    """The items in runs of `size`, with their part number."""
+    return ((start // size, items[start : start + size]) for start in range(0, len(items), size))
+
+
+def _read_part(path: Path, part: Part, record_type: type[R]) -> Iterator[R]:
+    if not path.exists() or hash_file(path) != part.sha256:
+        raise ArtifactError(
+            f"{path} is missing or was changed since it was written: delete {path.parent} and run again"
+        )
+    return from_table(read_parquet(path, schema_of(record_type)), record_type)
+
+
+def _describe(path: Path, directory: Path) -> Part:
+    is_table = path.suffix == ".parquet"
+    rows = _num_rows(path) if is_table else 0
+    return Part(file=path.relative_to(directory).as_posix(), num_rows=rows, sha256=hash_file(path))
+
+
+def _num_rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(path).num_rows
+
+
+def _table_name(record_type: type) -> str:
+    name = record_type.__name__
+    return "weights" if name == "TokenWeights" else f"{name.lower()}s"
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"can't make the directory {directory}: {error.strerror}") from error
