@@ -1,0 +1,172 @@
+"""Make the tiny base model: a tokenizer and about 1 M parameters, from scratch, on the synthetic corpus.
+
+Run `python scripts/make_tiny_model.py OUTPUT`. Everything follows from the seed.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import random
+import time
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from torch.nn import functional
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from cruxtune.problems.synthetic.corpus import write_corpus
+
+EOS, PAD = "<|endoftext|>", "<|pad|>"
+VOCABULARY_SIZE = 768
+CONTEXT = 1024
+
+
+def main() -> None:
+    """Train and write the model."""
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    start = time.monotonic()
+    documents = [
+        prompt + completion for prompt, completion in write_corpus(arguments.documents, arguments.seed)
+    ]
+    tokenizer = train_tokenizer(documents[:20_000])
+    model = build_model(tokenizer)
+    print(f"{len(documents)} documents, {model.num_parameters():,} parameters")
+    train(model, encode(documents, tokenizer), arguments)
+    save(model, tokenizer, arguments.output)
+    print(f"wrote {arguments.output} after {(time.monotonic() - start) / 60:.1f} minutes")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path, help="the directory to write")
+    parser.add_argument("--documents", type=int, default=90_000, help="how many texts to read, each once")
+    parser.add_argument("--batch-size", type=int, default=32, help="texts in an optimizer step")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="the peak of the cosine")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads")
+    parser.add_argument("--seed", type=int, default=0, help="of the corpus, the weights and the order")
+    return parser.parse_args()
+
+
+def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """Byte-level BPE in which each digit is a token of its own."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=[EOS, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=EOS,
+        pad_token=PAD,
+        model_max_length=CONTEXT,
+        padding_side="left",
+    )
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    """A fresh Qwen2 of about a million parameters."""
+    config = Qwen2Config(
+        vocab_size=VOCABULARY_SIZE,
+        hidden_size=128,
+        intermediate_size=320,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def encode(documents: list[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """The token ids of each document, with the end-of-text token."""
+    return [[*ids, tokenizer.eos_token_id] for ids in tokenizer(documents)["input_ids"]]
+
+
+def train(model: Qwen2ForCausalLM, rows: list[list[int]], arguments: argparse.Namespace) -> None:
+    """One pass of AdamW with warm-up and cosine decay; bf16 autocast, weights in float32."""
+    batches = group_by_length(rows, arguments.batch_size, random.Random(arguments.seed))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=arguments.learning_rate, betas=(0.9, 0.95), weight_decay=0.05
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        arguments.learning_rate,
+        len(batches),
+        pct_start=0.03,
+        final_div_factor=1e3,
+        cycle_momentum=False,
+    )
+    start, num_tokens, loss = time.monotonic(), 0, torch.zeros(())
+    for step, batch in enumerate(batches, 1):
+        loss = take_step(model, batch, optimizer)
+        schedule.step()
+        num_tokens += sum(map(len, batch))
+        if step % 50 == 0 or step == len(batches):
+            speed = num_tokens / (time.monotonic() - start)
+            print(
+                f"step {step}/{len(batches)}  loss {loss:.3f}  {num_tokens:,} tokens, {speed:.0f}/s",
+                flush=True,
+            )
+
+
+def group_by_length(rows: list[list[int]], batch_size: int, rng: random.Random) -> list[list[list[int]]]:
+    """Batches of rows of like length, in random order: little padding, yet every batch is mixed."""
+    pool_size = batch_size * 50
+    batches = []
+    for first in range(0, len(rows), pool_size):
+        pool = sorted(rows[first : first + pool_size], key=len)
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+    rng.shuffle(batches)
+    return batches
+
+
+def take_step(model: Qwen2ForCausalLM, batch: list[list[int]], optimizer: torch.optim.Optimizer) -> Tensor:
+    """The mean loss over the batch's tokens, after one update."""
+    input_ids, labels = pad(batch, model.config.pad_token_id)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(input_ids[:, :-1]).logits
+    loss = functional.cross_entropy(logits.float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.detach()
+
+
+def pad(batch: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Ids padded on the right, and labels with -100 there; causal attention needs no mask."""
+    width = max(map(len, batch))
+    input_ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in batch])
+    labels = torch.tensor([row + [-100] * (width - len(row)) for row in batch])
+    return input_ids, labels
+
+
+def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
+    """The ordinary transformers layout."""
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id
+    )
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+
+
+if __name__ == "__main__":
+    main()
