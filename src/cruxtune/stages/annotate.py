@@ -1,0 +1,102 @@
+"""Annotate: the counterfactual test at every position of every correct solution (eq. 5-7)."""
+
+from collections.abc import Iterator, Sequence
+
+from cruxtune.counterfactual import Annotator
+from cruxtune.engines import Decoding, Engine
+from cruxtune.errors import ArtifactError
+from cruxtune.problems import find_template
+from cruxtune.progress import progress_bar
+from cruxtune.recipe import Recipe
+from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
+from cruxtune.stages.resources import open_engine, open_verifier
+from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part, read_records
+from cruxtune.verify import Verifier
+
+
+def annotate(recipe: Recipe) -> Outcome:
+    """Write the evidence to `annotate/`: every position's alternatives, where they led, the verdicts."""
+    space = Workspace(recipe)
+    directory, wanted = space.path("annotate"), annotate_manifest(space)
+    if is_complete(directory, wanted):
+        return Outcome((directory,), ())
+    solutions = annotated_solutions(space)
+    with StageWriter(directory, wanted) as writer, open_verifier(recipe) as verifier:
+        _write_parts(space, writer, verifier, solutions)
+        writer.finish(_counts(recipe, writer, solutions))
+    return Outcome((directory,), (directory,))
+
+
+def annotate_manifest(space: Workspace) -> Manifest:
+    """What `annotate/` must have been made from."""
+    recipe = space.recipe
+    settings = {
+        "model": space.numerics(),
+        "prompt": recipe.prompt.model_dump(mode="json"),
+        "solve": recipe.solve.model_dump(mode="json", include={"max_new_tokens"}),
+        "annotate": recipe.annotate.model_dump(mode="json"),
+        "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
+    }
+    return space.manifest("annotate", settings, inputs=[space.path("solve")])
+
+
+def annotated_solutions(space: Workspace) -> list[Solution]:
+    """The correct solutions that this recipe annotates and trains on, in the order of their problems."""
+    solutions = read_records(space.path("solve"), Solution)
+    correct = [solution for solution in solutions if solution.grade.verdict is Verdict.CORRECT]
+    if not correct:
+        raise ArtifactError(
+            f"none of the solutions in {space.path('solve')} is correct, so there is nothing to annotate: "
+            "check prompt.template and solve.max_new_tokens, and look at the verdicts that `solve` counted"
+        )
+    return correct[: space.recipe.annotate.num_solutions]
+
+
+def _write_parts(
+    space: Workspace, writer: StageWriter, verifier: Verifier, solutions: Sequence[Solution]
+) -> None:
+    parts = list(parts_of(solutions, space.recipe.annotate.part_size))
+    missing = [(index, part) for index, part in parts if not writer.has_part(index, Rollout)]
+    if not missing:
+        return
+    annotator = _annotator(space.recipe, open_engine(space.recipe, space.model), verifier)
+    problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
+    done = len(solutions) - sum(len(part) for _, part in missing)
+    with progress_bar("annotate", len(solutions), done) as bar:
+        for index, part in missing:
+            annotations = []
+            for solution in part:
+                annotations.append(annotator.annotate(problems[solution.problem_id], solution))
+                bar.advance()
+            writer.write_part(index, Position, [p for a in annotations for p in a.positions])
+            writer.write_part(index, Rollout, [r for a in annotations for r in a.rollouts])
+
+
+def _annotator(recipe: Recipe, engine: Engine, verifier: Verifier) -> Annotator:
+    decoding = Decoding(recipe.solve.max_new_tokens, find_template(recipe.prompt.template).stop)
+    return Annotator(
+        engine,
+        verifier,
+        decoding,
+        k=recipe.annotate.k,
+        is_lazy=recipe.annotate.mode == "lazy",
+        skip_special=recipe.annotate.skip_special,
+    )
+
+
+def _counts(recipe: Recipe, writer: StageWriter, solutions: Sequence[Solution]) -> dict[str, float]:
+    rollouts = list(_all_rollouts(recipe, writer, solutions))
+    num_tokens = sum(len(solution.completion.token_ids) for solution in solutions)
+    return {
+        "num_solutions": len(solutions),
+        "num_positions": num_tokens,
+        "num_rollouts": len(rollouts),
+        "num_rollout_tokens": sum(len(rollout.continuation.token_ids) for rollout in rollouts),
+        **{f"num_{verdict}": sum(r.grade.verdict is verdict for r in rollouts) for verdict in Verdict},
+    }
+
+
+def _all_rollouts(recipe: Recipe, writer: StageWriter, solutions: Sequence[Solution]) -> Iterator[Rollout]:
+    for index, _ in parts_of(solutions, recipe.annotate.part_size):
+        yield from read_part(writer.directory, index, Rollout)

@@ -1,0 +1,142 @@
+"""Evaluate: greedy and sampled responses of the base and of every checkpoint, with verdicts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cruxtune.engines import Decoding, Engine
+from cruxtune.models import ModelFiles
+from cruxtune.problems import PromptEncoder
+from cruxtune.progress import progress_bar
+from cruxtune.recipe import Recipe
+from cruxtune.recipe.sections import EvaluateSection
+from cruxtune.records import Problem, Response, Verdict
+from cruxtune.stages.resources import load_problems, open_engine, open_verifier
+from cruxtune.stages.train import training_runs
+from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
+from cruxtune.verify import Verifier
+
+BASE = "base"
+GREEDY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One checkpoint on one benchmark."""
+
+    checkpoint: str
+    benchmark: str
+
+
+def evaluate(recipe: Recipe) -> Outcome:
+    """Write one directory of responses a checkpoint and benchmark, `evaluate/<checkpoint>/<benchmark>/`."""
+    space = Workspace(recipe)
+    wanted = {item: evaluate_manifest(space, item) for item in evaluations(recipe)}
+    missing = [item for item in wanted if not is_complete(directory_of(space, item), wanted[item])]
+    if missing:
+        with open_verifier(recipe) as verifier:
+            for checkpoint in dict.fromkeys(item.checkpoint for item in missing):
+                due = [item for item in missing if item.checkpoint == checkpoint]
+                _evaluate_checkpoint(space, verifier, checkpoint, {item: wanted[item] for item in due})
+    directories = {item: directory_of(space, item) for item in wanted}
+    return Outcome(tuple(directories.values()), tuple(directories[item] for item in missing))
+
+
+def evaluations(recipe: Recipe) -> list[Evaluation]:
+    """All checkpoints, the base first, on all benchmarks."""
+    checkpoints = [BASE, *(run.name for run in training_runs(recipe))]
+    return [Evaluation(checkpoint, name) for checkpoint in checkpoints for name in recipe.evaluate.benchmarks]
+
+
+def directory_of(space: Workspace, item: Evaluation) -> Path:
+    return space.path("evaluate", item.checkpoint, item.benchmark)
+
+
+def evaluate_manifest(space: Workspace, item: Evaluation) -> Manifest:
+    """What a directory of responses must have been made from."""
+    recipe = space.recipe
+    settings = {
+        "model": space.numerics(),
+        "prompt": recipe.prompt.model_dump(mode="json"),
+        "evaluate": recipe.evaluate.model_dump(mode="json", exclude={"benchmarks"}),
+        "problems": recipe.evaluate.benchmarks[item.benchmark].model_dump(mode="json"),
+        "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
+    }
+    inputs = [] if item.checkpoint == BASE else [space.path("train", item.checkpoint)]
+    return space.manifest("evaluate", settings, inputs)
+
+
+def respond(
+    engine: Engine,
+    verifier: Verifier,
+    encoder: PromptEncoder,
+    problems: Sequence[Problem],
+    settings: EvaluateSection,
+    seed: int,
+) -> list[Response]:
+    """The greedy response to each problem, then `num_samples` sampled ones."""
+    prompts = [encoder.encode(problem) for problem in problems]
+    greedy = Decoding(settings.max_new_tokens, encoder.stop)
+    sampled = Decoding(settings.max_new_tokens, encoder.stop, settings.temperature, seed)
+    completions = engine.generate(prompts, greedy)
+    if settings.num_samples:
+        completions += engine.generate(prompts * settings.num_samples, sampled)
+    asked = [(sample, problem) for sample in range(GREEDY, settings.num_samples) for problem in problems]
+    texts = [(p, c.text, c.finish_reason) for (_, p), c in zip(asked, completions, strict=True)]
+    grades = verifier.verify_many(texts)
+    return [
+        Response(problem.id, sample, completion, grade)
+        for (sample, problem), completion, grade in zip(asked, completions, grades, strict=True)
+    ]
+
+
+def _evaluate_checkpoint(
+    space: Workspace, verifier: Verifier, checkpoint: str, wanted: dict[Evaluation, Manifest]
+) -> None:
+    engine = open_engine(space.recipe, _files_of(space, checkpoint))
+    encoder = PromptEncoder(space.recipe.prompt.template, engine.tokenizer)
+    for item, manifest in wanted.items():
+        problems = load_problems(space.recipe.evaluate.benchmarks[item.benchmark])
+        with StageWriter(directory_of(space, item), manifest) as writer:
+            _write_parts(space, writer, engine, verifier, encoder, item, problems)
+            writer.finish(_counts(writer.directory, problems, space.recipe.evaluate.part_size))
+
+
+def _files_of(space: Workspace, checkpoint: str) -> ModelFiles:
+    if checkpoint == BASE:
+        return space.model
+    return ModelFiles(checkpoint, space.path("train", checkpoint, "model"))
+
+
+def _write_parts(
+    space: Workspace,
+    writer: StageWriter,
+    engine: Engine,
+    verifier: Verifier,
+    encoder: PromptEncoder,
+    item: Evaluation,
+    problems: Sequence[Problem],
+) -> None:
+    settings = space.recipe.evaluate
+    parts = list(parts_of(problems, settings.part_size))
+    missing = [(index, part) for index, part in parts if not writer.has_part(index, Response)]
+    done = len(problems) - sum(len(part) for _, part in missing)
+    with progress_bar(f"evaluate {item.checkpoint} {item.benchmark}", len(problems), done) as bar:
+        for index, part in missing:
+            seed = settings.seed * 10_007 + index
+            responses = respond(engine, verifier, encoder, part, settings, seed)
+            writer.write_part(index, Problem, part)
+            writer.write_part(index, Response, responses)
+            bar.advance(len(part))
+
+
+def _counts(directory: Path, problems: Sequence[Problem], part_size: int) -> dict[str, float]:
+    indices = [index for index, _ in parts_of(problems, part_size)]
+    responses = [response for index in indices for response in read_part(directory, index, Response)]
+    greedy = [response for response in responses if response.sample == GREEDY]
+    return {
+        "num_problems": len(problems),
+        "num_responses": len(responses),
+        **{f"greedy_{verdict}": sum(r.grade.verdict is verdict for r in greedy) for verdict in Verdict},
+    }

@@ -1,0 +1,58 @@
+"""What stages work with, made from the recipe's sections."""
+
+from cruxtune.engines import Engine
+from cruxtune.models import ModelFiles
+from cruxtune.problems import Columns, load_gsm8k, load_math, read_hub, read_rows, to_problems
+from cruxtune.problems.synthetic import generate_problems
+from cruxtune.recipe import Recipe
+from cruxtune.recipe.sources import (
+    FileProblems,
+    Gsm8kProblems,
+    HubProblems,
+    MathProblems,
+    ProblemSource,
+    SyntheticProblems,
+)
+from cruxtune.records import Problem
+from cruxtune.verify import Verifier
+
+
+def open_engine(recipe: Recipe, files: ModelFiles) -> Engine:
+    """The engine of the recipe around a model; this is where torch is first imported."""
+    from cruxtune.engines.loading import load_both
+    from cruxtune.engines.reference import ReferenceEngine
+
+    model, tokenizer = load_both(
+        files,
+        trust_remote_code=recipe.model.trust_remote_code,
+        dtype=recipe.model.dtype,
+        device=recipe.engine.device,
+        attn_implementation=recipe.model.attn_implementation,
+    )
+    return ReferenceEngine(model, tokenizer, recipe.engine.batch_size)
+
+
+def open_verifier(recipe: Recipe) -> Verifier:
+    """The verifier of the recipe; its workers start when they are first needed."""
+    return Verifier(timeout=recipe.verify.timeout, num_workers=recipe.verify.num_workers)
+
+
+def load_problems(source: ProblemSource) -> list[Problem]:
+    """The problems that a section names, the first `num_problems` of them."""
+    match source:
+        case SyntheticProblems():
+            return generate_problems(source.split, source.num_problems, source.seed)
+        case Gsm8kProblems():
+            problems = load_gsm8k(source.split, source.path)
+        case MathProblems():
+            problems = load_math(source.split, source.path)
+        case FileProblems():
+            problems = to_problems(read_rows(source.path), _columns(source), source.kind, source.path.stem)
+        case HubProblems():
+            rows = read_hub(source.name, source.config, source.split, source.revision)
+            problems = to_problems(rows, _columns(source), source.kind, f"{source.name}/{source.split}")
+    return problems[: source.num_problems]
+
+
+def _columns(source: FileProblems | HubProblems) -> Columns:
+    return Columns(source.question_column, source.answer_column, source.id_column, source.choices_column)

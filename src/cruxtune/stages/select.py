@@ -1,0 +1,95 @@
+"""Select: loss weights for every solution under every rule of the recipe. No model is needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cruxtune.errors import SelectionError
+from cruxtune.recipe import Recipe
+from cruxtune.recipe.rules import AllTokens, GradedRule, RandomTokens, Selection, StrictRule, UnionRule
+from cruxtune.records import Rollout, Solution, TokenWeights
+from cruxtune.select import (
+    Evidence,
+    all_tokens,
+    gather_evidence,
+    graded,
+    random_tokens,
+    strict,
+    to_weights,
+    union,
+)
+from cruxtune.stages.annotate import annotated_solutions
+from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.store import Manifest, StageWriter, is_complete, read_records
+
+
+def select(recipe: Recipe) -> Outcome:
+    """Write one directory of weights a selection, `select/<name>/`."""
+    space = Workspace(recipe)
+    wanted = {name: select_manifest(space, rule) for name, rule in recipe.select.items()}
+    missing = [name for name in wanted if not is_complete(space.path("select", name), wanted[name])]
+    if missing:
+        evidence = _read_evidence(space)
+        for name in missing:
+            weights = _weigh(recipe.select, name, evidence)
+            _write(space.path("select", name), wanted[name], name, weights)
+    directories = {name: space.path("select", name) for name in wanted}
+    return Outcome(tuple(directories.values()), tuple(directories[name] for name in missing))
+
+
+def select_manifest(space: Workspace, rule: Selection) -> Manifest:
+    """What a directory of weights must have been made from."""
+    settings = {"rule": rule.model_dump(mode="json")}
+    if isinstance(rule, RandomTokens):
+        settings["match"] = space.recipe.select[rule.match].model_dump(mode="json")
+    return space.manifest("select", settings, inputs=[space.path("annotate")])
+
+
+def apply_rule(rule: Selection, evidence: Sequence[Evidence]) -> list[list[float]]:
+    """The weights that a rule gives to each solution; random ones need what they match."""
+    match rule:
+        case AllTokens():
+            return [all_tokens(item.num_tokens) for item in evidence]
+        case StrictRule():
+            return [to_weights(strict(e, rule.k, rule.min_alternative_prob)) for e in evidence]
+        case UnionRule():
+            return [to_weights(union(e, rule.k, rule.min_alternative_prob)) for e in evidence]
+        case GradedRule():
+            return [graded(e, rule.k, rule.min_alternative_prob) for e in evidence]
+        case RandomTokens():
+            raise SelectionError("a random selection needs the weights of the one that it matches")
+
+
+def _weigh(rules: dict[str, Selection], name: str, evidence: Sequence[Evidence]) -> list[TokenWeights]:
+    rule = rules[name]
+    try:
+        if isinstance(rule, RandomTokens):
+            weights = random_tokens(apply_rule(rules[rule.match], evidence), rule.seed)
+        else:
+            weights = apply_rule(rule, evidence)
+    except SelectionError as error:
+        raise SelectionError(f"select.{name}: {error}") from error
+    return [TokenWeights(e.solution_id, w) for e, w in zip(evidence, weights, strict=True)]
+
+
+def _read_evidence(space: Workspace) -> list[Evidence]:
+    solutions: list[Solution] = annotated_solutions(space)
+    return gather_evidence(solutions, read_records(space.path("annotate"), Rollout))
+
+
+def _write(directory: Path, wanted: Manifest, name: str, weights: Sequence[TokenWeights]) -> None:
+    num_tokens = sum(len(item.loss_weights) for item in weights)
+    num_selected = sum(weight > 0 for item in weights for weight in item.loss_weights)
+    if not num_selected:
+        raise SelectionError(
+            f"select.{name} selects none of {num_tokens} tokens: there is nothing to train on"
+        )
+    with StageWriter(directory, wanted) as writer:
+        writer.write_part(0, TokenWeights, weights)
+        writer.finish(
+            {
+                "num_tokens": num_tokens,
+                "num_selected": num_selected,
+                "share_selected": num_selected / num_tokens,
+                "weight_sum": sum(weight for item in weights for weight in item.loss_weights),
+            }
+        )

@@ -1,0 +1,103 @@
+"""Solve: greedy solutions of the training problems, each with its verdict (CFT paper, eq. 3, 4)."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from cruxtune.engines import Decoding, Engine
+from cruxtune.problems import PromptEncoder
+from cruxtune.progress import progress_bar
+from cruxtune.recipe import Recipe
+from cruxtune.records import Origin, Problem, Solution, Verdict
+from cruxtune.stages.resources import load_problems, open_engine, open_verifier
+from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
+from cruxtune.verify import Verifier
+
+logger = logging.getLogger(__name__)
+
+
+def solve(recipe: Recipe) -> Outcome:
+    """Write one greedy solution a problem to `solve/`, right ones and wrong ones, with verdicts."""
+    space = Workspace(recipe)
+    directory, wanted = space.path("solve"), solve_manifest(space)
+    if is_complete(directory, wanted):
+        return Outcome((directory,), ())
+    problems = load_problems(recipe.problems)
+    with StageWriter(directory, wanted) as writer, open_verifier(recipe) as verifier:
+        _write_parts(recipe, space, writer, verifier, problems)
+        writer.finish(_counts(directory, problems, recipe.solve.part_size))
+    return Outcome((directory,), (directory,))
+
+
+def solve_manifest(space: Workspace) -> Manifest:
+    """What `solve/` must have been made from."""
+    recipe = space.recipe
+    settings = {
+        "model": space.numerics(),
+        "problems": recipe.problems.model_dump(mode="json"),
+        "prompt": recipe.prompt.model_dump(mode="json"),
+        "solve": recipe.solve.model_dump(mode="json"),
+        "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
+    }
+    return space.manifest("solve", settings, inputs=())
+
+
+def solve_problems(
+    engine: Engine,
+    verifier: Verifier,
+    encoder: PromptEncoder,
+    problems: Sequence[Problem],
+    max_new_tokens: int,
+) -> list[Solution]:
+    """One greedy solution a problem, graded."""
+    prompts = [encoder.encode(problem) for problem in problems]
+    completions = engine.generate(prompts, Decoding(max_new_tokens, encoder.stop))
+    texts = [(p, c.text, c.finish_reason) for p, c in zip(problems, completions, strict=True)]
+    grades = verifier.verify_many(texts)
+    return [
+        Solution(problem.id, problem.id, prompt, completion, grade, Origin.GREEDY)
+        for problem, prompt, completion, grade in zip(problems, prompts, completions, grades, strict=True)
+    ]
+
+
+def _write_parts(
+    recipe: Recipe, space: Workspace, writer: StageWriter, verifier: Verifier, problems: Sequence[Problem]
+) -> None:
+    parts = list(parts_of(problems, recipe.solve.part_size))
+    missing = [(index, part) for index, part in parts if not writer.has_part(index, Solution)]
+    if not missing:
+        return
+    engine = open_engine(recipe, space.model)
+    encoder = PromptEncoder(recipe.prompt.template, engine.tokenizer)
+    done = len(problems) - sum(len(part) for _, part in missing)
+    with progress_bar("solve", len(problems), done) as bar:
+        for index, part in missing:
+            solutions = solve_problems(engine, verifier, encoder, part, recipe.solve.max_new_tokens)
+            writer.write_part(index, Problem, part)
+            writer.write_part(index, Solution, solutions)
+            bar.advance(len(part))
+
+
+def _counts(directory: Path, problems: Sequence[Problem], part_size: int) -> dict[str, float]:
+    indices = [index for index, _ in parts_of(problems, part_size)]
+    solutions = [solution for index in indices for solution in read_part(directory, index, Solution)]
+    _warn_of_long_prompts(solutions)
+    correct = [s for s in solutions if s.grade.verdict is Verdict.CORRECT]
+    num_tokens = sum(len(s.completion.token_ids) for s in correct)
+    return {
+        "num_problems": len(solutions),
+        **{f"num_{verdict}": sum(s.grade.verdict is verdict for s in solutions) for verdict in Verdict},
+        "accuracy": len(correct) / len(solutions),
+        "mean_tokens": num_tokens / max(len(correct), 1),
+    }
+
+
+def _warn_of_long_prompts(solutions: Sequence[Solution]) -> None:
+    long = [solution.problem_id for solution in solutions if not solution.completion.token_ids]
+    if long:
+        logger.warning(
+            "%d problems fill the model's context with their prompt and got no solution, the first is %s",
+            len(long),
+            long[0],
+        )

@@ -1,0 +1,57 @@
+"""One recipe's output directory: where each stage lives and what it must have been made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cruxtune.models import ModelFiles, find_model
+from cruxtune.recipe import Recipe
+from cruxtune.store import Manifest, ModelIdentity, installed_versions, read_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a stage has to show."""
+
+    directories: tuple[Path, ...]
+    """All that the stage consists of, complete."""
+    made: tuple[Path, ...]
+    """Those that this call completed; the others were there already."""
+
+
+class Workspace:
+    """Paths and manifests for one recipe."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    @cached_property
+    def model(self) -> ModelFiles:
+        return find_model(self.recipe.model.name, self.recipe.model.revision)
+
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        return self.model.identity()
+
+    def path(self, *parts: str) -> Path:
+        return self.recipe.output_dir.joinpath(*parts)
+
+    def manifest(self, stage: str, settings: dict[str, Any], inputs: Sequence[Path]) -> Manifest:
+        """What a directory of this stage must say; raises where an input is not complete."""
+        return Manifest(
+            stage=stage,
+            settings=settings,
+            model=self.identity,
+            inputs={self.name_of(path): read_manifest(path).digest for path in inputs},
+            versions=installed_versions(),
+        )
+
+    def name_of(self, directory: Path) -> str:
+        """A stage directory's path inside the output directory, the same on every machine."""
+        return directory.relative_to(self.recipe.output_dir).as_posix()
+
+    def numerics(self) -> dict[str, Any]:
+        """The settings that every number out of the model depends on."""
+        return self.recipe.model.model_dump(mode="json", include={"dtype", "attn_implementation"})

@@ -1,0 +1,73 @@
+"""Plain settings to the configuration of trl and peft."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import PreTrainedModel
+from trl import SFTConfig  # pyright: ignore[reportPrivateImportUsage]
+
+from cruxtune.errors import RecipeError
+from cruxtune.recipe.sections import LoraSection, TrainSection
+
+
+def training_arguments(
+    settings: TrainSection, directory: Path, seed: int, num_processes: int = 1
+) -> SFTConfig:
+    """trl's arguments; what it would do to the data by itself is switched off."""
+    return SFTConfig(
+        output_dir=str(directory),
+        seed=seed,
+        data_seed=seed,
+        num_train_epochs=settings.num_epochs,
+        per_device_train_batch_size=settings.micro_batch_size,
+        gradient_accumulation_steps=_accumulation_steps(settings, num_processes),
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_ratio,
+        lr_scheduler_type=settings.lr_scheduler,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=settings.bf16,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        max_length=None,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        average_tokens_across_devices=True,
+        save_strategy="steps" if settings.save_every else "no",
+        save_steps=settings.save_every or 1,
+        save_total_limit=2,
+        logging_steps=1,
+        report_to=list(settings.report_to) or "none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _accumulation_steps(settings: TrainSection, num_processes: int) -> int:
+    steps, rest = divmod(settings.batch_size, settings.micro_batch_size * num_processes)
+    if rest or not steps:
+        raise RecipeError(
+            f"train.batch_size = {settings.batch_size} is not a multiple of train.micro_batch_size = "
+            f"{settings.micro_batch_size} times {num_processes} processes"
+        )
+    return steps
+
+
+def lora_config(settings: LoraSection, model: PreTrainedModel) -> LoraConfig:
+    """peft's configuration; module names that the model does not have are refused."""
+    targets: Any = settings.target_modules
+    if not isinstance(targets, str):
+        names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+        if missing := [target for target in targets if target not in names]:
+            raise RecipeError(f"train.lora.target_modules names {missing}, which the model does not have")
+        targets = list(targets)
+    return LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )

@@ -1,0 +1,114 @@
+"""One fine-tuning run: a base model and examples in, a checkpoint directory and its log out."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, TrainerCallback, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from cruxtune.progress import Bar
+from cruxtune.recipe.sections import TrainSection
+from cruxtune.records import Example
+from cruxtune.store.files import write_json
+from cruxtune.train.batching import PaddedCollator, PaddingFreeCollator
+from cruxtune.train.configuration import lora_config, training_arguments
+from cruxtune.train.trainer import WeightedTrainer, to_dataset
+
+LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
+
+
+class StepBar(TrainerCallback):
+    """Moves a progress bar with the optimizer's steps."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._bar.advance()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if logs and "loss" in logs:
+            self._bar.note(f"loss {logs['loss']:.3f}")
+
+
+def finetune(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    settings: TrainSection,
+    seed: int,
+    directory: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> list[dict[str, float]]:
+    """Train, write the checkpoint to `directory/model`, and return the log, one entry a step.
+
+    An interrupted run goes on from its last whole checkpoint if `settings.save_every` kept any.
+    """
+    stored_dtype = model.dtype
+    model.float()  # small updates are lost in bfloat16 weights; `settings.bf16` computes in it
+    trainer = make_trainer(model, tokenizer, examples, settings, seed, directory / "checkpoints", callbacks)
+    trainer.train(resume_from_checkpoint=last_checkpoint(directory / "checkpoints"))
+    _save(trainer, tokenizer, directory / "model", stored_dtype)
+    log = [{key: float(entry[key]) for key in LOGGED if key in entry} for entry in trainer.state.log_history]
+    log = [entry for entry in log if "loss" in entry]
+    write_json(directory / "log.json", log)
+    shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    return log
+
+
+def make_trainer(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    settings: TrainSection,
+    seed: int,
+    directory: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> WeightedTrainer:
+    """The trainer of one run, ready to go."""
+    set_seed(seed)
+    pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    num_processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    return WeightedTrainer(
+        model=model,
+        args=training_arguments(settings, directory, seed, num_processes),
+        train_dataset=to_dataset(examples),
+        data_collator=PaddingFreeCollator() if settings.padding_free else PaddedCollator(pad_token_id),
+        processing_class=tokenizer,
+        peft_config=lora_config(settings.lora, model) if settings.lora else None,
+        callbacks=list(callbacks),
+    )
+
+
+def last_checkpoint(directory: Path) -> str | None:
+    """The newest checkpoint that was written to its end; half-written ones are removed."""
+    while directory.is_dir() and (found := get_last_checkpoint(str(directory))):
+        if _is_whole(Path(found)):
+            return found
+        shutil.rmtree(found)
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """The trainer's state is the last file of a checkpoint."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return False
+    return True
+
+
+def _save(trainer: WeightedTrainer, tokenizer: Any, directory: Path, dtype: torch.dtype) -> None:
+    """The model in transformers' layout and its own dtype, adapters merged; there whole or not at all."""
+    temporary = directory.with_name(".model.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    model = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    model.to(dtype).save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    shutil.rmtree(directory, ignore_errors=True)
+    temporary.rename(directory)
