@@ -71,10 +71,13 @@ class Annotator:
         ]
         grades = self._verifier.verify_many(texts)
         rollouts = [
-            Rollout(solution.id, branch, continuation, grade)
+            Rollout(solution.id, branch, self._token_text(branch), continuation, grade)
             for (branch, continuation), grade in zip(finished, grades, strict=True)
         ]
         return sorted(rollouts, key=_place)
+
+    def _token_text(self, branch: Branch) -> str:
+        return self._engine.tokenizer.decode([branch.token_id], skip_special_tokens=False)
 
     def _text(self, ids: TokenIds, branch: Branch, continuation: Completion) -> str:
         whole = [*ids[: branch.position], *continuation.token_ids]

@@ -133,6 +133,8 @@ class Rollout:
 
     solution_id: str
     branch: Branch
+    token_text: str
+    """Of the alternative token itself, as it is written, special tokens too."""
     continuation: Completion
     """All that follows the prefix: the alternative itself and what the model wrote after it."""
     grade: Grade

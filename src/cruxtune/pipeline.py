@@ -1,0 +1,39 @@
+"""`cruxtune run`: every stage in order, skipping what is there already."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cruxtune.recipe import Recipe
+from cruxtune.stages.annotate import annotate
+from cruxtune.stages.evaluate import evaluate
+from cruxtune.stages.report import report
+from cruxtune.stages.select import select
+from cruxtune.stages.solve import solve
+from cruxtune.stages.train import train
+from cruxtune.stages.workspace import Outcome
+
+Stage = Callable[[Recipe], Outcome]
+
+STAGES: dict[str, Stage] = {
+    "solve": solve,
+    "annotate": annotate,
+    "select": select,
+    "train": train,
+    "evaluate": evaluate,
+    "report": report,
+}
+"""By verb, in the order in which data flows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of a run, done."""
+
+    verb: str
+    outcome: Outcome
+
+
+def run(recipe: Recipe, verbs: Sequence[str] = tuple(STAGES)) -> Iterator[Step]:
+    """Walk the stages, yielding each as it is done. What an earlier run completed is not made again."""
+    for verb in verbs:
+        yield Step(verb, STAGES[verb](recipe))

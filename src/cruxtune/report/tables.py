@@ -1,0 +1,68 @@
+"""Rows as text tables: for the terminal, and as Markdown for documents."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from cruxtune.evaluate import Estimate
+from cruxtune.report.results import MethodRow
+
+
+def percent(estimate: Estimate | None, is_signed: bool = False) -> str:
+    """`61.3 ± 1.2`, in percent, with the standard error; a dash where there is nothing."""
+    if estimate is None:
+        return "–"
+    sign = "+" if is_signed else ""
+    return f"{100 * estimate.value:{sign}.1f} ± {100 * estimate.standard_error:.1f}"
+
+
+def terminal_table(
+    rows: Sequence[MethodRow], shares: dict[str, float], baseline: str, num_samples: int
+) -> Table:
+    """One benchmark as a table for rich."""
+    first = rows[0]
+    title = f"{first.benchmark}: {first.num_problems} problems, {max(r.num_seeds for r in rows)} seeds, percent ± SE"
+    table = Table(title=title, title_justify="left")
+    for name in _headers(baseline, num_samples):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for row in rows:
+        table.add_row(*_cells(row, shares))
+    return table
+
+
+def markdown_table(
+    rows: Sequence[MethodRow], shares: dict[str, float], baseline: str, num_samples: int
+) -> str:
+    """One benchmark as a Markdown table."""
+    headers = _headers(baseline, num_samples)
+    lines = [headers, ["---"] * len(headers), *(_cells(row, shares) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _headers(baseline: str, num_samples: int) -> list[str]:
+    return [
+        "method",
+        "tokens trained",
+        "greedy",
+        f"greedy − {baseline}",
+        "Pass@1",
+        f"Pass@1 − {baseline}",
+        f"Pass@{num_samples}",
+        "no answer",
+        "cut off",
+    ]
+
+
+def _cells(row: MethodRow, shares: dict[str, float]) -> list[str]:
+    share = shares.get(row.method)
+    return [
+        row.method,
+        "–" if share is None else f"{100 * share:.1f} %",
+        percent(row.greedy),
+        percent(row.gain, is_signed=True),
+        percent(row.sampled),
+        percent(row.sampled_gain, is_signed=True),
+        percent(row.pass_at_most),
+        f"{100 * row.no_answer:.1f} %",
+        f"{100 * row.truncated:.1f} %",
+    ]

@@ -1,0 +1,208 @@
+"""Report: the numbers of a run as tables, and one page that works offline."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from cruxtune.recipe import Recipe
+from cruxtune.recipe.rules import AllTokens, StrictRule
+from cruxtune.records import Criticality, Position, Problem, Response, Rollout, Solution
+from cruxtune.report.content import Content, ShownAlternative, ShownSolution, ShownToken
+from cruxtune.report.results import MethodRow, Scores, make_row, score
+from cruxtune.select import Evidence, gather_evidence, strict
+from cruxtune.stages.annotate import annotated_solutions
+from cruxtune.stages.evaluate import BASE, Evaluation, directory_of, evaluations
+from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.store import Manifest, StageWriter, is_complete, read_manifest, read_records
+from cruxtune.store.files import write_atomically
+
+
+def report(recipe: Recipe) -> Outcome:
+    """Write `report/report.html` and `report/results.md` from what the other stages wrote."""
+    space = Workspace(recipe)
+    directory, wanted = space.path("report"), report_manifest(space)
+    if is_complete(directory, wanted):
+        return Outcome((directory,), ())
+    content = read_content(space)
+    with StageWriter(directory, wanted) as writer:
+        page, tables = directory / "report.html", directory / "results.md"
+        _write(page, _render(content))
+        _write(tables, results_markdown(content))
+        writer.finish({}, page, tables)
+    return Outcome((directory,), (directory,))
+
+
+def report_manifest(space: Workspace) -> Manifest:
+    """What `report/` must have been made from: every directory of the run."""
+    recipe = space.recipe
+    inputs = [
+        space.path("solve"),
+        space.path("annotate"),
+        *(space.path("select", name) for name in recipe.select),
+        *(directory_of(space, item) for item in evaluations(recipe)),
+    ]
+    settings = {"report": recipe.report.model_dump(mode="json"), "name": recipe.name}
+    return space.manifest("report", settings, inputs)
+
+
+def read_content(space: Workspace) -> Content:
+    """Everything that a report shows, from the stage directories."""
+    recipe = space.recipe
+    scores = {name: read_scores(space, name) for name in recipe.evaluate.benchmarks}
+    baseline = baseline_of(recipe)
+    return Content(
+        title=f"Cruxtune: {recipe.name}",
+        facts=_facts(space),
+        baseline=baseline,
+        num_samples=recipe.evaluate.num_samples,
+        rows={name: _rows(name, by_method, baseline) for name, by_method in scores.items()},
+        shares=_shares(space),
+        pass_curves={name: _pass_curves(by_method) for name, by_method in scores.items()},
+        loss_curves=_loss_curves(space),
+        selections=list(_selections(space)),
+        solutions=list(_shown_solutions(space)),
+        recipe=json.dumps(recipe.model_dump(mode="json", exclude={"output_dir"}), indent=2),
+    )
+
+
+def baseline_of(recipe: Recipe) -> str:
+    """The method that gains are measured against: plain SFT if it is trained, else the base model."""
+    trained = recipe.train.selections
+    return next((name for name in trained if isinstance(recipe.select[name], AllTokens)), BASE)
+
+
+def read_scores(space: Workspace, benchmark: str) -> dict[str, Scores]:
+    """Scores of the base and of every trained method on one benchmark."""
+    checkpoints: dict[str, list[str]] = {BASE: [BASE]}
+    for selection in space.recipe.train.selections:
+        checkpoints[selection] = [f"{selection}-seed{seed}" for seed in space.recipe.train.seeds]
+    return {
+        method: score([_responses(space, name, benchmark) for name in names])
+        for method, names in checkpoints.items()
+    }
+
+
+def results_markdown(content: Content) -> str:
+    """All tables as Markdown."""
+    from cruxtune.report.tables import markdown_table
+
+    sections = [f"# {content.title}", *(f"- {name}: {value}" for name, value in content.facts)]
+    for benchmark, rows in content.rows.items():
+        table = markdown_table(rows, content.shares, content.baseline, content.num_samples)
+        sections += [f"\n## {benchmark} ({rows[0].num_problems} problems, percent ± standard error)\n", table]
+    return "\n".join(sections) + "\n"
+
+
+def _responses(space: Workspace, checkpoint: str, benchmark: str) -> Iterator[Response]:
+    return read_records(directory_of(space, Evaluation(checkpoint, benchmark)), Response)
+
+
+def _rows(benchmark: str, by_method: dict[str, Scores], baseline: str) -> list[MethodRow]:
+    return [
+        make_row(method, benchmark, scores, None if method == baseline else by_method[baseline])
+        for method, scores in by_method.items()
+    ]
+
+
+def _pass_curves(by_method: dict[str, Scores]) -> dict[str, list[float]]:
+    return {
+        method: [float(scores.pass_at(n).mean()) for n in range(1, scores.num_samples + 1)]
+        for method, scores in by_method.items()
+    }
+
+
+def _facts(space: Workspace) -> list[tuple[str, str]]:
+    solved = read_manifest(space.path("solve")).counts
+    tried = read_manifest(space.path("annotate")).counts
+    identity = space.identity
+    return [
+        ("model", identity.name + (f" @ {identity.revision}" if identity.revision else "")),
+        ("problems solved greedily", f"{solved['num_correct']:.0f} of {solved['num_problems']:.0f}"),
+        ("accuracy on the training problems", f"{100 * solved['accuracy']:.1f} %"),
+        ("mean length of a solution", f"{solved['mean_tokens']:.1f} tokens"),
+        ("solutions annotated", f"{tried['num_solutions']:.0f}"),
+        ("rollouts", f"{tried['num_rollouts']:,.0f} ({tried['num_rollout_tokens']:,.0f} tokens)"),
+        *((f"share selected by {name}", f"{100 * share:.1f} %") for name, share in _shares(space).items()),
+    ]
+
+
+def _shares(space: Workspace) -> dict[str, float]:
+    return {
+        name: read_manifest(space.path("select", name)).counts["share_selected"]
+        for name in space.recipe.select
+    }
+
+
+def _selections(space: Workspace) -> Iterator[tuple[str, int, int, float]]:
+    for name in space.recipe.select:
+        counts = read_manifest(space.path("select", name)).counts
+        yield name, int(counts["num_selected"]), int(counts["num_tokens"]), counts["weight_sum"]
+
+
+def _loss_curves(space: Workspace) -> dict[str, list[float]]:
+    names = [item.checkpoint for item in evaluations(space.recipe) if item.checkpoint != BASE]
+    logs = {name: space.path("train", name, "log.json") for name in dict.fromkeys(names)}
+    return {name: [entry["loss"] for entry in json.loads(path.read_text())] for name, path in logs.items()}
+
+
+def _shown_solutions(space: Workspace) -> Iterator[ShownSolution]:
+    solutions = annotated_solutions(space)[: space.recipe.report.num_solutions]
+    wanted = {solution.id for solution in solutions}
+    rollouts = [r for r in read_records(space.path("annotate"), Rollout) if r.solution_id in wanted]
+    positions = [p for p in read_records(space.path("annotate"), Position) if p.solution_id in wanted]
+    problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
+    for solution, evidence in zip(solutions, gather_evidence(solutions, rollouts), strict=True):
+        own = [p for p in positions if p.solution_id == solution.id]
+        tried = [r for r in rollouts if r.solution_id == solution.id]
+        yield _shown(problems[solution.problem_id], solution, _criticality(space, evidence), own, tried)
+
+
+def _criticality(space: Workspace, evidence: Evidence) -> list[Criticality]:
+    """By the recipe's first Strict rule; by Strict-k over all of the evidence where it has none."""
+    rules = [rule for rule in space.recipe.select.values() if isinstance(rule, StrictRule)]
+    rule = rules[0] if rules else StrictRule(k=space.recipe.annotate.k)
+    return strict(evidence, rule.k, rule.min_alternative_prob)
+
+
+def _shown(
+    problem: Problem,
+    solution: Solution,
+    criticality: list[Criticality],
+    positions: list[Position],
+    rollouts: list[Rollout],
+) -> ShownSolution:
+    tokens = tuple(
+        ShownToken(
+            text=position.text,
+            criticality=criticality[position.position],
+            probability=position.probability,
+            entropy=position.entropy,
+            alternatives=tuple(_alternative(r) for r in rollouts if r.branch.position == position.position),
+        )
+        for position in positions
+    )
+    return ShownSolution(solution.id, problem.question, problem.answer, tokens)
+
+
+def _alternative(rollout: Rollout) -> ShownAlternative:
+    return ShownAlternative(
+        rank=rollout.branch.rank,
+        text=rollout.token_text,
+        probability=rollout.branch.probability,
+        continuation=rollout.continuation.text,
+        answer=rollout.grade.answer,
+        verdict=rollout.grade.verdict,
+    )
+
+
+def _render(content: Content) -> str:
+    from cruxtune.report.page import render_page
+
+    return render_page(content)
+
+
+def _write(path: Path, text: str) -> None:
+    def write(file: Path) -> None:
+        file.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
