@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from cruxtune.errors import ModelError
 from cruxtune.models import ModelFiles, load_tokenizer
@@ -17,6 +18,7 @@ def load_model(
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
     """The causal language model in a directory, in evaluation mode on its device."""
+    transformers_logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             files.directory,
@@ -26,7 +28,8 @@ def load_model(
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise ModelError(f"can't load {files.name}: {str(error).splitlines()[0]}") from error
-    return model.to(pick_device(device)).eval()
+    model.to(pick_device(device))  # pyright: ignore[reportArgumentType]
+    return model.eval()
 
 
 def pick_device(device: str) -> torch.device:
@@ -55,10 +58,11 @@ def load_both(files: ModelFiles, trust_remote_code: bool, **options: Any) -> tup
     """Model and tokenizer, checked to belong together."""
     model = load_model(files, trust_remote_code=trust_remote_code, **options)
     tokenizer = load_tokenizer(files, trust_remote_code)
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:  # pyright: ignore[reportArgumentType]
+    num_embeddings = model.get_input_embeddings().weight.size(0)  # pyright: ignore[reportCallIssue]
+    if len(tokenizer) > num_embeddings:
         raise ModelError(
             f"the tokenizer of {files.name} has {len(tokenizer)} tokens, the model embeds only "
-            f"{model.get_input_embeddings().num_embeddings}: they don't belong together"
+            f"{num_embeddings}: they don't belong together"
         )
     return model, tokenizer
 

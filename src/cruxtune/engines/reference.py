@@ -16,7 +16,7 @@ from cruxtune.engines.engine import Decoding, Inspection
 from cruxtune.engines.loading import stop_token_ids
 from cruxtune.engines.texts import finish
 from cruxtune.errors import ModelError
-from cruxtune.records import Branch, Completion, TokenIds
+from cruxtune.records import Branch, Completion, FinishReason, TokenIds
 
 
 class ReferenceEngine:
@@ -27,18 +27,20 @@ class ReferenceEngine:
         self.tokenizer = tokenizer
         self.stop_token_ids = stop_token_ids(model, tokenizer)
         self.batch_size = batch_size
+        self.context_length: int = (
+            getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        )
         self._pad_id = min(self.stop_token_ids) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
     def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:
-        """One completion a prompt, in their order; prompts of like length share a batch."""
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        """One completion a prompt, in their order; a prompt that fills the context gets an empty one."""
         completions: dict[int, Completion] = {}
-        for number, start in enumerate(range(0, len(order), self.batch_size)):
-            batch = order[start : start + self.batch_size]
+        for number, batch in enumerate(self._batches(prompts, decoding)):
             rows = self._generate_batch([prompts[index] for index in batch], decoding, number)
             for index, ids in zip(batch, rows, strict=True):
                 completions[index] = finish(self.tokenizer, ids, self.stop_token_ids, decoding.stop)
-        return [completions[index] for index in range(len(prompts))]
+        empty = Completion([], "", FinishReason.LENGTH)
+        return [completions.get(index, empty) for index in range(len(prompts))]
 
     @torch.inference_mode()
     def inspect(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Inspection:
@@ -55,10 +57,10 @@ class ReferenceEngine:
         ended = [branch for branch in branches if branch.token_id in self.stop_token_ids]
         yield from ((branch, self._finish(completion_ids, branch, [], decoding)) for branch in ended)
         going = sorted(set(branches) - set(ended), key=lambda branch: (branch.position, branch.rank))
-        for start in range(0, len(going), self.batch_size):
-            batch = going[start : start + self.batch_size]
+        max_new_tokens = min(decoding.max_new_tokens, self.context_length - len(prompt_ids))
+        for batch in self._in_batches(going, is_crowded=max_new_tokens < decoding.max_new_tokens):
             prompts = [[*prompt_ids, *completion_ids[: b.position], b.token_id] for b in batch]
-            limits = [decoding.max_new_tokens - b.position - 1 for b in batch]
+            limits = [max_new_tokens - b.position - 1 for b in batch]
             for branch, limit, ids in zip(
                 batch, limits, self._continue(prompts, limits, decoding), strict=True
             ):
@@ -78,18 +80,29 @@ class ReferenceEngine:
         prefix = completion_ids[: branch.position]
         return finish(self.tokenizer, [branch.token_id, *ids], self.stop_token_ids, decoding.stop, prefix)
 
+    def _batches(self, prompts: Sequence[TokenIds], decoding: Decoding) -> Iterator[Sequence[int]]:
+        """Indices of prompts of like length; one that the context leaves less room than asked goes alone."""
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        limit = self.context_length - decoding.max_new_tokens
+        yield from self._in_batches([index for index in order if len(prompts[index]) <= limit])
+        crowded = [index for index in order if limit < len(prompts[index]) < self.context_length]
+        yield from self._in_batches(crowded, is_crowded=True)
+
+    def _in_batches(self, items: Sequence[Any], is_crowded: bool = False) -> Iterator[Sequence[Any]]:
+        size = 1 if is_crowded else self.batch_size
+        return (items[start : start + size] for start in range(0, len(items), size))
+
     @torch.inference_mode()
     def _generate_batch(
         self, prompts: Sequence[TokenIds], decoding: Decoding, batch_number: int
     ) -> list[TokenIds]:
         width = max(len(prompt) for prompt in prompts)
-        self._require_room(width + 1)
         input_ids = torch.tensor([[self._pad_id] * (width - len(p)) + list(p) for p in prompts])
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
         with torch.random.fork_rng(enabled=not decoding.is_greedy):
             if not decoding.is_greedy:
-                torch.manual_seed(hash((decoding.seed, batch_number)))
-            output = self.model.generate(
+                torch.manual_seed(decoding.seed * 1_000_003 + batch_number)
+            output: Tensor = self.model.generate(  # pyright: ignore[reportCallIssue, reportAssignmentType]
                 input_ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),
                 generation_config=self._config(decoding, width),
@@ -99,7 +112,7 @@ class ReferenceEngine:
 
     def _config(self, decoding: Decoding, width: int) -> GenerationConfig:
         """Only what is said here: a model's own sampling defaults must not change the result."""
-        room = self._context_length() - width
+        room = self.context_length - width
         return GenerationConfig(
             max_new_tokens=min(decoding.max_new_tokens, room),
             do_sample=not decoding.is_greedy,
@@ -111,13 +124,10 @@ class ReferenceEngine:
             stop_strings=list(decoding.stop) or None,
         )
 
-    def _context_length(self) -> int:
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-
     def _require_room(self, num_tokens: int) -> None:
-        if num_tokens > self._context_length():
+        if num_tokens > self.context_length:
             raise ModelError(
-                f"a text of {num_tokens} tokens is longer than the model's context of {self._context_length()}"
+                f"a text of {num_tokens} tokens is longer than the model's context of {self.context_length}"
             )
 
 

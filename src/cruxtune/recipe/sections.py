@@ -92,7 +92,7 @@ class TrainSection(Settings):
     seeds: tuple[int, ...] = (0, 1, 2)
     num_epochs: PositiveFloat = 3.0
     batch_size: PositiveInt = 16
-    """Sequences in one optimizer step, over all micro-batches (of one process)."""
+    """Sequences in one optimizer step, over all micro-batches and processes."""
     micro_batch_size: PositiveInt = 16
     """Sequences in one forward pass; a divisor of `batch_size`."""
     learning_rate: PositiveFloat = 5e-6

@@ -1,6 +1,6 @@
 """Rows as text tables: for the terminal, and as Markdown for documents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
@@ -17,11 +17,12 @@ def percent(estimate: Estimate | None, is_signed: bool = False) -> str:
 
 
 def terminal_table(
-    rows: Sequence[MethodRow], shares: dict[str, float], baseline: str, num_samples: int
+    rows: Sequence[MethodRow], shares: Mapping[str, float], baseline: str, num_samples: int
 ) -> Table:
     """One benchmark as a table for rich."""
     first = rows[0]
-    title = f"{first.benchmark}: {first.num_problems} problems, {max(r.num_seeds for r in rows)} seeds, percent ± SE"
+    num_seeds = max(row.num_seeds for row in rows)
+    title = f"{first.benchmark}: {first.num_problems} problems, {num_seeds} seeds, percent ± standard error"
     table = Table(title=title, title_justify="left")
     for name in _headers(baseline, num_samples):
         table.add_column(name, justify="left" if name == "method" else "right")
@@ -31,7 +32,7 @@ def terminal_table(
 
 
 def markdown_table(
-    rows: Sequence[MethodRow], shares: dict[str, float], baseline: str, num_samples: int
+    rows: Sequence[MethodRow], shares: Mapping[str, float], baseline: str, num_samples: int
 ) -> str:
     """One benchmark as a Markdown table."""
     headers = _headers(baseline, num_samples)
@@ -53,7 +54,7 @@ def _headers(baseline: str, num_samples: int) -> list[str]:
     ]
 
 
-def _cells(row: MethodRow, shares: dict[str, float]) -> list[str]:
+def _cells(row: MethodRow, shares: Mapping[str, float]) -> list[str]:
     share = shares.get(row.method)
     return [
         row.method,

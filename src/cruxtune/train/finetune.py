@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from cruxtune.progress import Bar
@@ -73,7 +73,7 @@ def make_trainer(
     set_seed(seed)
     pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     num_processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    return WeightedTrainer(
+    trainer = WeightedTrainer(
         model=model,
         args=training_arguments(settings, directory, seed, num_processes),
         train_dataset=to_dataset(examples),
@@ -82,6 +82,8 @@ def make_trainer(
         peft_config=lora_config(settings.lora, model) if settings.lora else None,
         callbacks=list(callbacks),
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def last_checkpoint(directory: Path) -> str | None:

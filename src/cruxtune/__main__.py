@@ -1,0 +1,5 @@
+"""`python -m cruxtune`."""
+
+from cruxtune.cli import main
+
+main()

@@ -1,0 +1,16 @@
+"""The verbs: each reads the directories of the stages before it and writes its own.
+
+>>> from cruxtune.recipe import load_recipe
+>>> from cruxtune.stages import annotate, solve
+>>> recipe = load_recipe("tiny", ["output_dir=/tmp/tiny"])
+>>> solve(recipe), annotate(recipe)  # doctest: +SKIP
+"""
+
+from cruxtune.stages.annotate import annotate
+from cruxtune.stages.evaluate import evaluate
+from cruxtune.stages.report import report
+from cruxtune.stages.select import select
+from cruxtune.stages.solve import solve
+from cruxtune.stages.train import train
+
+__all__ = ["annotate", "evaluate", "report", "select", "solve", "train"]
