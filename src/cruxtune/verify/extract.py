@@ -18,6 +18,7 @@ _NEXT_QUESTION = re.compile(
     r"\n{3,}|\n\s?\**(?:Question|Problem|Exercise|Example|Q|Human|User|Instruction)\**\s?[0-9]{0,4}\**\s?[:.]"
     r"|<\|(?:im_end|im_start|endoftext|eot_id|end_of_text)\|>|</s>"
 )
+_CALCULATOR_NOTE = re.compile(r"<<[^<>\n]{0,200}>>")
 _TOO_LONG = 2 * MAX_ANSWER_LENGTH
 _BOXED = re.compile(r"\\f?boxed\s?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -38,7 +39,7 @@ def extract_answer(text: str, kind: AnswerKind | Literal["math", "choice"] = "ma
     >>> extract_answer(r"so $\boxed{\frac{1}{2}}$"), extract_answer("The answer is (B) A dog.", "choice")
     ('\\frac{1}{2}', 'B')
     """
-    parts = _until_next_question(text)
+    parts = _until_next_question(_CALCULATOR_NOTE.sub("", text))
     if kind == AnswerKind.CHOICE:
         return next(filter(None, map(extract_choice, parts)), None)
     rules: tuple[Callable[[str], str | None], ...] = (_explicit, _last_number)

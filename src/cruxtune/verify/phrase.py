@@ -10,22 +10,24 @@ PHRASE = re.compile(
 )
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|\*|\"|$)|\n|<\|")
 _LEAD_IN = re.compile(
-    r"(?:[\s*_`\"“:=]|(?:therefore|thus|simply|just|exactly|equal to|equals|given by|as follows|is|are|be)\b"
-    r")*",
+    r"(?:[\s*_`\"“:=]|(?:therefore|thus|simply|just|exactly|equal to|equals|given by|as follows|is|are|be"
+    r"|approximately|about|around|roughly|nearly)\b)*",
     re.IGNORECASE,
 )
 _FORMULA = re.compile(
-    r"\$\$?(?!\s?[0-9][0-9,.]*\s[A-Za-z]{2})([^$\n]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
+    r"\$\$?(?!\s?[0-9][0-9,.]*\s[A-Za-z]{2})((?:\\.|[^$\\\n])+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
 )
 _MORE = re.compile(r"\s*(?:,|and\b|or\b|,\s*(?:and|or)\b)\s*(?:\$|\\[(\[])")
 _AMOUNT = re.compile(
     r"([-−]?\s?[$€£]?\s?-?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?:/[0-9]+)?(?:\s?%|\s?percent\b)?)"
-    r"(?:\s+(?=[A-Za-z(])(?!(?:and|or|times|plus|minus|x|pi)\b\s?[-0-9$\\a-z])|\s*$|,?\s(?!\s?[0-9$\\])(?=[A-Za-z]))"
+    r"(?:\s*$|\s+(?=[A-Za-z(])(?!(?:and|or|times|plus|minus|x|pi)\b\s?(?:[-0-9$\\]|[a-z]\b))|,\s(?=[A-Za-z]))"
 )
 _UNIT = re.compile(
-    r"(?!(?:so|because|since|and|which|as|per|for|if|when|of|in|he|she|it|we|they)\b)[A-Za-z]+(?![A-Za-z0-9=+*^])"
+    r"(?!(?:so|because|since|and|or|but|then|which|that|as|per|for|if|when|of|in|to|by|at|he|she|it|we|they)\b)"
+    r"[A-Za-z]+(?![A-Za-z0-9=+*^])"
 )
-_COMPUTATION = re.compile(r"[-0-9\s+*/×÷().,$%]+=\s*(?=[^=]+$)")
+_SECOND_AMOUNT = re.compile(r"\s*(?:,|and\b)?\s*[$€£]?[0-9]")
+_COMPUTATION = re.compile(r"(?:[-0-9\s+*/×÷().,$%]|(?<=[0-9] )x(?= [0-9]))+=\s*(?=[^=]+$)")
 _AMOUNT_ANYWHERE = re.compile(r"-?[$€£]?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)(?:/[0-9]+)?%?")
 _PROSE = re.compile(r"(?:[A-Za-z']{2,}[\s,]+){2,}")
 _MAX_WORDS = 6
@@ -60,9 +62,11 @@ def _first_sentence(text: str) -> str:
 
 
 def _with_unit(amount: re.Match[str], sentence: str) -> str:
-    """The number, and the one word after it that may be its unit."""
-    unit = _UNIT.match(sentence, amount.end())
-    return f"{amount[1].strip()} {unit[0]}" if unit and amount.end() < len(sentence) else amount[1].strip()
+    """The number and the one word after it that may be its unit; all of `6 hours and 30 minutes`."""
+    number = amount[1].strip()
+    if "," in amount[0][len(amount[1]) :] or not (unit := _UNIT.match(sentence, amount.end())):
+        return number
+    return sentence if _SECOND_AMOUNT.match(sentence, unit.end()) else f"{number} {unit[0]}"
 
 
 def _computed(text: str) -> str:
@@ -71,9 +75,10 @@ def _computed(text: str) -> str:
 
 
 def _from_prose(sentence: str) -> str:
-    """The formula or the first number of a sentence; its words where it is short and has none."""
+    """The formula of a sentence, or its first number after any `=`; its words where it is short."""
     if formula := _FORMULA.search(sentence):
         return _inside(formula)
-    if number := _AMOUNT_ANYWHERE.search(sentence):
+    result = sentence.rpartition("=")[2]
+    if number := _AMOUNT_ANYWHERE.search(result) or _AMOUNT_ANYWHERE.search(sentence):
         return number[0]
     return sentence if len(sentence.split()) <= _MAX_WORDS else ""
