@@ -51,6 +51,9 @@ class AlgebraProcess:
                 except TimeoutError:
                     self._kill()
                     break
+                except BaseException:
+                    self._kill()  # its verdict would be taken for that of the next question
+                    raise
         return None
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ class Quantity:
 def same_quantity(left: Quantity, right: Quantity) -> bool:
     """Whether two quantities are equal, to the last digit.
 
-    A percent sign on one side only may be a unit (50% = 50) or a factor (50% = 0.5). Units and
+    A percent sign on one side only may be a unit (50% = 50) or a factor (50% = 0.5). Other units and
     variables matter where both sides have them; units are not converted.
     """
     if left.variable and right.variable and left.variable != right.variable:
@@ -99,12 +99,10 @@ def read_quantity(text: str) -> Quantity | None:
 
 
 def _same_value(left: Quantity, right: Quantity) -> bool:
-    if left.value == right.value:
-        return True
     if left.percent == right.percent:
-        return False
+        return left.value == right.value
     percent, plain = (left, right) if left.percent else (right, left)
-    return percent.value == 100 * plain.value
+    return not plain.unit and percent.value in (plain.value, 100 * plain.value)
 
 
 def _same_unit(left: frozenset[str], right: frozenset[str]) -> bool:

@@ -141,6 +141,19 @@ def test_a_process_that_dies_of_its_answer_leaves_only_that_ungraded(monkeypatch
         assert verifier.verify(ROOT, "\\boxed{\\sqrt{4\\cdot 2}}").verdict is Verdict.CORRECT
 
 
+def test_an_interrupted_question_does_not_answer_the_next_one(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    process = AlgebraProcess()
+    assert process.ask("\\sqrt{8}", "2\\sqrt{2}") is True
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("cruxtune.verify.process._read_line", interrupted)
+        process.ask("\\sqrt{8}", "2\\sqrt{2}")
+    assert process.ask("\\sqrt{8}", "3\\sqrt{2}") is False
+    process.close()
+
+
 def test_a_worker_outlives_neither_its_parent_nor_its_time():
     code = (
         "from cruxtune.verify.process import AlgebraProcess; import os, threading\n"
