@@ -11,6 +11,7 @@ from cruxtune.stages.annotate import annotated_solutions
 from cruxtune.stages.workspace import Outcome, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, read_records
 from cruxtune.train import make_examples
+from cruxtune.train.processes import is_main_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ def _train(space: Workspace, run: Run, wanted: Manifest, solutions: Sequence[Sol
     by_solution = {item.solution_id: item.loss_weights for item in weights}
     examples = make_examples(solutions, by_solution, recipe.train.max_length)
     directory = space.path("train", run.name)
+    if not is_main_process():
+        _finetune(space, run, examples, directory)
+        return
     with StageWriter(directory, wanted) as writer:
         log = _finetune(space, run, examples, directory)
         files = sorted(path for path in (directory / "model").iterdir() if path.is_file())

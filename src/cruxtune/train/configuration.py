@@ -29,7 +29,7 @@ def training_arguments(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.bf16,
-        gradient_checkpointing=settings.gradient_checkpointing,
+        activation_checkpointing=settings.gradient_checkpointing,
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},

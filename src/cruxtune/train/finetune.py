@@ -16,6 +16,7 @@ from cruxtune.records import Example
 from cruxtune.store.files import write_json
 from cruxtune.train.batching import PaddedCollator, PaddingFreeCollator
 from cruxtune.train.configuration import lora_config, training_arguments
+from cruxtune.train.processes import is_main_process, num_processes
 from cruxtune.train.trainer import WeightedTrainer, to_dataset
 
 LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
@@ -52,11 +53,13 @@ def finetune(
     model.float()  # small updates are lost in bfloat16 weights; `settings.bf16` computes in it
     trainer = make_trainer(model, tokenizer, examples, settings, seed, directory / "checkpoints", callbacks)
     trainer.train(resume_from_checkpoint=last_checkpoint(directory / "checkpoints"))
-    _save(trainer, tokenizer, directory / "model", stored_dtype)
     log = [{key: float(entry[key]) for key in LOGGED if key in entry} for entry in trainer.state.log_history]
     log = [entry for entry in log if "loss" in entry]
-    write_json(directory / "log.json", log)
-    shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    if is_main_process():
+        _save(trainer, tokenizer, directory / "model", stored_dtype)
+        write_json(directory / "log.json", log)
+        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
     return log
 
 
@@ -72,10 +75,9 @@ def make_trainer(
     """The trainer of one run, ready to go."""
     set_seed(seed)
     pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    num_processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     trainer = WeightedTrainer(
         model=model,
-        args=training_arguments(settings, directory, seed, num_processes),
+        args=training_arguments(settings, directory, seed, num_processes()),
         train_dataset=to_dataset(examples),
         data_collator=PaddingFreeCollator() if settings.padding_free else PaddedCollator(pad_token_id),
         processing_class=tokenizer,

@@ -1,21 +1,36 @@
-"""The texts that the tiny model is pre-trained on: questions with solutions, right and wrong."""
+"""The texts that the tiny model is pre-trained on: word problems and bare drills, solved right and wrong."""
 
 import random
 from collections.abc import Iterator
 
-from . import generate_story
+from . import BUCKETS, NUM_BUCKETS, generate_story
 from .solutions import Habits, write_solution
+from .story import DRILL, Story, draw_story
+from .wordings import Question, write_drill
 
-HABITS = Habits()
+DRILL_SHARE = 0.35
+"""Of documents with bare numbers and little talk: most of the arithmetic is learned there."""
+WORD_PROBLEM_HABITS = Habits()
+DRILL_HABITS = Habits(noise=0.0, false_start=0.06, restatement=0.1, talk=0.0, lead=0.0)
 
 
-def write_document(index: int, seed: int = 0, habits: Habits = HABITS) -> tuple[str, str]:
+def write_document(index: int, seed: int = 0) -> tuple[str, str]:
     """A prompt and its completion, as the `cot` template joins them. The same arguments, the same text."""
-    story, question = generate_story("corpus", index, seed)
-    rng = random.Random(f"cruxtune synthetic solution/{seed}/{index}")
+    rng = random.Random(f"cruxtune synthetic corpus/{seed}/{index}")
+    if rng.random() < DRILL_SHARE:
+        (story, question), habits = _draw_drill(rng), DRILL_HABITS
+    else:
+        (story, question), habits = generate_story("corpus", index, seed), WORD_PROBLEM_HABITS
     return f"Question: {question.text}\nAnswer:", f" {write_solution(story, question, rng, habits)}"
 
 
-def write_corpus(num_documents: int, seed: int = 0, habits: Habits = HABITS) -> Iterator[tuple[str, str]]:
+def write_corpus(num_documents: int, seed: int = 0) -> Iterator[tuple[str, str]]:
     """The first documents of the endless corpus."""
-    return (write_document(index, seed, habits) for index in range(num_documents))
+    return (write_document(index, seed) for index in range(num_documents))
+
+
+def _draw_drill(rng: random.Random) -> tuple[Story, Question]:
+    while True:
+        story = draw_story(rng, DRILL)
+        if story.bucket(NUM_BUCKETS) in BUCKETS["corpus"]:
+            return story, write_drill(story, rng)

@@ -20,18 +20,20 @@ OPERATOR = {Event.GAIN: "+", Event.LOSE: "-", Event.PACKS: "+", Event.TIMES: "*"
 class Habits:
     """How a writer works. Each number is a chance."""
 
-    slip: float = 0.05
+    slip: float = 0.04
     """Of a wrong result that the rest builds on, for each calculation."""
-    false_start: float = 0.15
+    false_start: float = 0.12
     """Of something wrong that is put right at once, for each calculation and final answer."""
     misprint: float = 0.05
     """Of a wrong number that is put right at once, for each number that is only mentioned."""
-    noise: float = 0.03
+    noise: float = 0.025
     """Of an odd, missing or broken word, for each word."""
     restatement: float = 0.4
     """Of saying the total again, for each step and at the end."""
     talk: float = 0.2
     """Of a remark that says nothing, for each step."""
+    lead: float = 0.75
+    """Of saying what a calculation is for, for each calculation."""
     lucky_guess: float = 0.15
     """Of a right answer in haste."""
 
@@ -128,7 +130,7 @@ class Writer:
 
     def _lead(self, leads: tuple[str, ...], equation: str, **numbers: int) -> str:
         """An equation, mostly with what leads to it."""
-        if self._happens(0.25):
+        if not self._happens(self.habits.lead):
             return self.say(wordings.BARE_STEPS, equation=equation)
         lead = self.say(leads, **{slot: self.mention(number) for slot, number in numbers.items()})
         return self.say(wordings.JOINTS, lead=lead, equation=equation)

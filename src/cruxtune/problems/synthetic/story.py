@@ -80,8 +80,9 @@ class Level:
     max_total: int
 
 
-EASY = Level(num_calculations=(2, 4), max_start=60, max_amount=40, max_total=150)
-HARD = Level(num_calculations=(5, 6), max_start=200, max_amount=90, max_total=600)
+EASY = Level(num_calculations=(2, 4), max_start=50, max_amount=30, max_total=99)
+HARD = Level(num_calculations=(5, 6), max_start=99, max_amount=60, max_total=300)
+DRILL = Level(num_calculations=(4, 8), max_start=50, max_amount=40, max_total=120)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,13 @@ DISTRACTORS = (
     "There are {n} trees [in the park|at school].",
     "{friend} [sings|reads|sleeps|is happy].",
 )
+ORDERS = {
+    Event.GAIN: "[add|plus|and] {n}",
+    Event.LOSE: "[take away|minus|less] {n}",
+    Event.PACKS: "[add|plus|and] {g} times {n}",
+    Event.TIMES: "[times {n}|take it {n} times]",
+    Event.SHARE: "[share by|over|split in] {n}",
+}
 QUESTIONS = (
     ("How many {things} does {name} have [now|in the end]?", 0.12),
     ("How many {things} are there [now|in the end]?", 0.10),
@@ -57,7 +64,7 @@ QUESTIONS = (
     ("Find the number of {things} that {name} has [now|in the end].", 0.06),
     ("How many {things} is that?", 0.42),
     ("So how many {things} are left?", 0.46),
-    ("Can you tell how many {things} {name} has?", 0.30),
+    ("Can you tell how many {things} {name} has?", 0.15),
 )
 """Ways to ask, each with the chance that the corpus answers it in haste: wording and care go together."""
 
@@ -92,6 +99,12 @@ def write_question(story: Story, rng: random.Random) -> Question:
     template, haste = rng.choice(QUESTIONS)
     ask = expand(template, rng, **_slots(cast))
     return Question(" ".join([start, *sentences, ask]), cast, haste)
+
+
+def write_drill(story: Story, rng: random.Random) -> Question:
+    """The bare numbers, to be worked out one after the other; never in haste."""
+    orders = [expand(ORDERS[step.event], rng, n=step.amount, g=step.groups) for step in story.steps]
+    return Question(f"Start with {story.start}, {', '.join(orders)}.", draw_cast(rng), haste=0.0)
 
 
 def draw_cast(rng: random.Random) -> Cast:
