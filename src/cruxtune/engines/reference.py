@@ -14,6 +14,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from cruxtune.engines.engine import Decoding, Inspection
 from cruxtune.engines.loading import stop_token_ids
+from cruxtune.engines.stopping import StopStrings
 from cruxtune.engines.texts import finish
 from cruxtune.errors import ModelError
 from cruxtune.records import Branch, Completion, FinishReason, TokenIds
@@ -106,7 +107,7 @@ class ReferenceEngine:
                 input_ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),
                 generation_config=self._config(decoding, width),
-                tokenizer=self.tokenizer if decoding.stop else None,
+                stopping_criteria=[StopStrings(self.tokenizer, decoding.stop)] if decoding.stop else None,
             )
         return output[:, width:].tolist()
 
@@ -121,7 +122,6 @@ class ReferenceEngine:
             top_p=None if decoding.is_greedy else 1.0,
             eos_token_id=sorted(self.stop_token_ids),
             pad_token_id=self._pad_id,
-            stop_strings=list(decoding.stop) or None,
         )
 
     def _require_room(self, num_tokens: int) -> None:

@@ -17,22 +17,26 @@ def finish(
 ) -> Completion:
     """The completion in raw engine output: cut after the first stop token, before the first stop string.
 
-    Stop strings are looked for in what comes after `prefix` only as a part of the whole text, so that one
-    which straddles the border is found too.
+    A stop string may begin in the text of `prefix`; then nothing is left of the completion.
     """
+    prefix = prefix or []
     ids = _through_stop_token(generated, stop_token_ids)
-    reason = FinishReason.STOP if ids and ids[-1] in stop_token_ids else FinishReason.LENGTH
-    cut = _tokens_before_stop_string(tokenizer, ids, stop, prefix or [])
+    has_stopped = bool(ids) and ids[-1] in stop_token_ids
+    written = ids[:-1] if has_stopped else ids
+    cut = _tokens_before_stop_string(tokenizer, written, stop, prefix)
     if cut is not None:
-        ids, reason = ids[:cut], FinishReason.STOP_STRING
-    return Completion(ids, suffix_text(tokenizer, prefix or [], ids), reason)
+        return Completion(ids[:cut], suffix_text(tokenizer, prefix, ids[:cut]), FinishReason.STOP_STRING)
+    reason = FinishReason.STOP if has_stopped else FinishReason.LENGTH
+    return Completion(ids, suffix_text(tokenizer, prefix, ids), reason)
 
 
-def suffix_text(tokenizer: Any, prefix: TokenIds, ids: TokenIds) -> str:
-    """What `ids` add to the text of `prefix`; special tokens are left out."""
-    before = _decode(tokenizer, prefix)
-    whole = _decode(tokenizer, prefix + ids)
-    return whole[len(before) :] if whole.startswith(before) else _decode(tokenizer, ids)
+def suffix_text(tokenizer: Any, prefix: TokenIds, ids: TokenIds, skip_special_tokens: bool = True) -> str:
+    """What `ids` add to the text of `prefix`."""
+    before, whole, alone = (
+        tokenizer.decode(part, skip_special_tokens=skip_special_tokens)
+        for part in (prefix, prefix + ids, ids)
+    )
+    return whole[len(before) :] if whole.startswith(before) else alone
 
 
 def token_texts(tokenizer: Any, ids: TokenIds) -> list[str]:
@@ -63,15 +67,15 @@ def _tokens_before_stop_string(
     tokenizer: Any, ids: TokenIds, stop: Sequence[str], prefix: TokenIds
 ) -> int | None:
     """How many tokens lie wholly before the first stop string; None where there is none."""
-    text = suffix_text(tokenizer, prefix, ids)
-    starts = [index for index in (text.find(string) for string in stop) if index >= 0]
+    if not stop:
+        return None
+    before = tokenizer.decode(prefix, skip_special_tokens=False)
+    overlap = before[max(0, len(before) - max(len(string) for string in stop) + 1) :]
+    text = overlap + suffix_text(tokenizer, prefix, ids, skip_special_tokens=False)
+    starts = [index - len(overlap) for index in (text.find(string) for string in stop) if index >= 0]
     if not starts:
         return None
     count = len(ids)
-    while count and len(suffix_text(tokenizer, prefix, ids[:count])) > min(starts):
+    while count and len(suffix_text(tokenizer, prefix, ids[:count], skip_special_tokens=False)) > min(starts):
         count -= 1
     return count
-
-
-def _decode(tokenizer: Any, ids: TokenIds) -> str:
-    return tokenizer.decode(ids, skip_special_tokens=True)
