@@ -146,11 +146,12 @@ def test_a_prompt_that_fills_the_context_gets_an_empty_completion_and_harms_no_o
 
 
 def test_a_stop_string_ends_a_completion_and_is_not_part_of_it(engine):
-    (whole,) = engine.generate([PROMPTS[0]], Decoding(20))
-    assert len(set(whole.token_ids[:4])) > 1
-    stop = f"w{whole.token_ids[3]}"
-    first = whole.token_ids.index(whole.token_ids[3])
-    (cut,) = engine.generate([PROMPTS[0]], Decoding(20, stop=(stop,)))
+    completions = engine.generate(PROMPTS, Decoding(20))
+    prompt, whole = max(zip(PROMPTS, completions, strict=True), key=lambda pair: len(set(pair[1].token_ids)))
+    last = [token_id for token_id in whole.token_ids if token_id != EOS][-1]
+    first = whole.token_ids.index(last)
+    assert first > 0
+    (cut,) = engine.generate([prompt], Decoding(20, stop=(f"w{last}",)))
     assert cut.finish_reason is FinishReason.STOP_STRING
     assert cut.token_ids == whole.token_ids[:first]
-    assert stop not in cut.text
+    assert f"w{last}" not in cut.text.split()

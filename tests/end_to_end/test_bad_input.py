@@ -1,0 +1,136 @@
+"""What a user can get wrong: each mistake gets one line with the remedy, and nothing is lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import artifacts, cruxtune, write_recipe
+
+from cruxtune.models import find_model
+from cruxtune.records import Solution
+from cruxtune.store import read_records
+
+
+def complaint(*arguments: object) -> str:
+    """The one line that a failing command prints."""
+    result = cruxtune(*arguments)
+    assert result.returncode == 1, result.stdout + result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("cruxtune: error: "), result.stderr
+    return lines[0]
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Path:
+    return write_recipe(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ('{"question": "1+1?"}', "no column 'answer'"),
+        ("", "is empty"),
+        ('{"q": "1+1?", "answer": "2"}', "no column 'question', only 'q', 'answer'"),
+        (
+            '{"id": "a", "question": "x", "answer": "2"}\n{"id": "a", "question": "y", "answer": "2"}',
+            "same id 'a'",
+        ),
+        ('{"question": "x", "answer": "2"', "line 1 is not JSON"),
+        ('{"question": "x", "answer": ""}', "the column 'answer' is empty"),
+    ],
+)
+def test_bad_problem_files_are_named(recipe, tmp_path, rows, expected):
+    path = tmp_path / "problems.jsonl"
+    path.write_text(rows)
+    source = f'problems={{type="file", path="{path}"{", id_column=" + chr(34) + "id" + chr(34) if "id" in rows else ""}}}'
+    assert expected in complaint("solve", recipe, source)
+
+
+def test_a_question_longer_than_the_context_is_counted_and_the_others_are_solved(recipe, tmp_path):
+    path = tmp_path / "problems.jsonl"
+    rows = [
+        {"question": "How many? " * 2000, "answer": "1"},
+        {"question": "Tom has 2 pens. How many?", "answer": "2"},
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    result = cruxtune("solve", recipe, f'problems={{type="file", path="{path}"}}')
+    assert result.returncode == 0, result.stderr
+    assert "1 problems fill the model's context" in result.stderr
+    long, short = read_records(tmp_path / "out" / "solve", Solution)
+    assert long.completion.token_ids == [] and short.completion.token_ids
+
+
+def test_an_output_directory_of_another_recipe_is_refused_and_left_alone(finished):
+    before = artifacts(finished)
+    said = complaint("run", finished.parent / "small.toml", "solve.max_new_tokens=99")
+    assert "solve.max_new_tokens = 140, the recipe says 99" in said
+    assert artifacts(finished) == before
+
+
+def test_solutions_of_another_model_are_refused(finished, tmp_path):
+    other = copy_of_tiny(tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "rope_theta": 12345.0}))
+    assert "was made with tiny" in complaint(
+        "annotate", finished.parent / "small.toml", f"model.name={other}"
+    )
+
+
+def test_a_model_without_a_pad_token_solves_the_same(finished, recipe, tmp_path):
+    bare = copy_of_tiny(tmp_path / "bare")
+    for name in ("tokenizer_config.json", "config.json", "generation_config.json"):
+        values = json.loads((bare / name).read_text())
+        (bare / name).write_text(
+            json.dumps({key: value for key, value in values.items() if not key.startswith("pad_token")})
+        )
+    result = cruxtune("solve", recipe, f"model.name={bare}")
+    assert result.returncode == 0, result.stderr
+    found = [s.completion for s in read_records(tmp_path / "out" / "solve", Solution)]
+    assert found == [s.completion for s in read_records(finished / "solve", Solution)]
+
+
+def test_a_model_without_a_chat_template_is_refused_for_chat(recipe):
+    assert "has no chat template: set prompt.template" in complaint("solve", recipe, "prompt.template=chat")
+
+
+def test_what_is_no_model_is_refused(recipe, tmp_path):
+    assert "has no config.json" in complaint("solve", recipe, f"model.name={tmp_path}")
+    assert "neither `tiny`, nor a directory, nor to be had" in complaint(
+        "solve", recipe, "model.name=nobody/nothing"
+    )
+
+
+def test_a_verb_before_its_time_names_the_one_to_run_first(recipe):
+    assert "solve is missing: run `solve` first" in complaint("annotate", recipe)
+
+
+def test_a_damaged_part_is_named(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    recipe = write_recipe(tmp_path, out)
+    shutil.rmtree(out / "annotate")
+    part = out / "solve" / "solutions-00001.parquet"
+    part.write_bytes(part.read_bytes()[:-100])
+    assert "solutions-00001.parquet is missing or was changed" in complaint("annotate", recipe)
+
+
+def test_nothing_is_left_to_select_is_said_before_training(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    recipe = write_recipe(tmp_path, out)
+    said = complaint("select", recipe, "select.none={type='strict', min_alternative_prob=1.0}")
+    assert "select.none selects none of" in said
+
+
+def test_a_text_longer_than_max_length_is_refused_not_cut(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "train")
+    said = complaint("train", write_recipe(tmp_path, out), "train.max_length=20")
+    assert "longer than train.max_length = 20" in said
+
+
+def copy_of_tiny(directory: Path) -> Path:
+    shutil.copytree(find_model("tiny").directory, directory)
+    return directory
