@@ -43,8 +43,10 @@ def recipe(tmp_path) -> Path:
 def test_bad_problem_files_are_named(recipe, tmp_path, rows, expected):
     path = tmp_path / "problems.jsonl"
     path.write_text(rows)
-    source = f'problems={{type="file", path="{path}"{", id_column=" + chr(34) + "id" + chr(34) if "id" in rows else ""}}}'
-    assert expected in complaint("solve", recipe, source)
+    source = ["problems.type=file", f"problems.path={path}"]
+    if "id" in rows:
+        source.append("problems.id_column=id")
+    assert expected in complaint("solve", recipe, *source)
 
 
 def test_a_question_longer_than_the_context_is_counted_and_the_others_are_solved(recipe, tmp_path):
@@ -54,7 +56,7 @@ def test_a_question_longer_than_the_context_is_counted_and_the_others_are_solved
         {"question": "Tom has 2 pens. How many?", "answer": "2"},
     ]
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    result = cruxtune("solve", recipe, f'problems={{type="file", path="{path}"}}')
+    result = cruxtune("solve", recipe, "problems.type=file", f"problems.path={path}")
     assert result.returncode == 0, result.stderr
     assert "1 problems fill the model's context" in result.stderr
     long, short = read_records(tmp_path / "out" / "solve", Solution)

@@ -28,7 +28,7 @@ def load_model(
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise ModelError(f"can't load {files.name}: {str(error).splitlines()[0]}") from error
-    model.to(pick_device(device))  # pyright: ignore[reportArgumentType]
+    model.to(pick_device(device))  # type: ignore[arg-type]
     return model.eval()
 
 
@@ -58,7 +58,7 @@ def load_both(files: ModelFiles, trust_remote_code: bool, **options: Any) -> tup
     """Model and tokenizer, checked to belong together."""
     model = load_model(files, trust_remote_code=trust_remote_code, **options)
     tokenizer = load_tokenizer(files, trust_remote_code)
-    num_embeddings = model.get_input_embeddings().weight.size(0)  # pyright: ignore[reportCallIssue]
+    num_embeddings = model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
     if len(tokenizer) > num_embeddings:
         raise ModelError(
             f"the tokenizer of {files.name} has {len(tokenizer)} tokens, the model embeds only "

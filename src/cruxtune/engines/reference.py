@@ -103,7 +103,7 @@ class ReferenceEngine:
         with torch.random.fork_rng(enabled=not decoding.is_greedy):
             if not decoding.is_greedy:
                 torch.manual_seed(decoding.seed * 1_000_003 + batch_number)
-            output: Tensor = self.model.generate(  # pyright: ignore[reportCallIssue, reportAssignmentType]
+            output = self.model.generate(  # type: ignore[operator]
                 input_ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),
                 generation_config=self._config(decoding, width),

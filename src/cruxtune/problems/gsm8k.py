@@ -1,6 +1,6 @@
 """GSM8K (Cobbe et al., 2021): the gold answer is what follows `####`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def load_gsm8k(split: str, path: Path | None = None) -> list[Problem]:
     return to_problems(_with_final_answers(rows), Columns(), AnswerKind.MATH, f"gsm8k/{split}")
 
 
-def _with_final_answers(rows: Iterable[dict[str, Any]]):
+def _with_final_answers(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows, 1):
         _, mark, final = str(row.get("answer", "")).rpartition("####")
         if not mark:

@@ -1,6 +1,7 @@
 """What a stage directory says of itself: made from what, by what, and what it holds."""
 
 import json
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
@@ -102,7 +103,9 @@ def difference(recorded: Manifest, wanted: Manifest) -> str | None:
     return None
 
 
-def _differing(before: dict[str, Any], now: dict[str, Any], prefix: str = ""):
+def _differing(
+    before: dict[str, Any], now: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):

@@ -26,8 +26,7 @@ def from_table(table: pa.Table, record_type: type[R]) -> Iterator[R]:
         yield _build(row, record_type)
 
 
-@cache
-def schema_of(record_type: type) -> pa.Schema:
+def schema_of(record_type: Any) -> pa.Schema:
     """Arrow schema of a record type; nested records give their fields, not a struct."""
     return pa.schema(list(_fields(record_type)))
 
@@ -67,13 +66,13 @@ def _flatten(record: Any) -> dict[str, Any]:
     return row
 
 
-def _build(row: dict[str, Any], record_type: type[R]) -> R:
+def _build(row: dict[str, Any], record_type: Any) -> Any:
     return record_type(**{name: _value(row, name, hint) for name, hint in _hints(record_type).items()})
 
 
 def _value(row: dict[str, Any], name: str, hint: Any) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _build(row, hint)  # pyright: ignore[reportArgumentType]
+        return _build(row, hint)
     if get_origin(hint) is tuple:
         return tuple(row[name])
     if isinstance(hint, type) and issubclass(hint, StrEnum):

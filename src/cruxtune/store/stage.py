@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -44,7 +44,7 @@ class StageWriter:
     ) -> None:
         self._lock.release()
 
-    def has_part(self, index: int, record_type: type) -> bool:
+    def has_part(self, index: int, record_type: Any) -> bool:
         return part_path(self.directory, record_type, index).exists()
 
     def write_part(self, index: int, record_type: type[R], records: Sequence[R]) -> None:
@@ -103,7 +103,7 @@ def read_part(directory: Path, index: int, record_type: type[R]) -> list[R]:
     )
 
 
-def part_path(directory: Path, record_type: type, index: int) -> Path:
+def part_path(directory: Path, record_type: Any, index: int) -> Path:
     """`solutions-00003.parquet`: five digits keep the parts in order."""
     return directory / f"{_table_name(record_type)}-{index:05d}.parquet"
 
@@ -133,7 +133,7 @@ def _num_rows(path: Path) -> int:
     return pq.read_metadata(path).num_rows
 
 
-def _table_name(record_type: type) -> str:
+def _table_name(record_type: Any) -> str:
     name = record_type.__name__
     return "weights" if name == "TokenWeights" else f"{name.lower()}s"
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from transformers import PreTrainedModel
-from trl import SFTConfig  # pyright: ignore[reportPrivateImportUsage]
+from trl import SFTConfig  # type: ignore[attr-defined]
 
 from cruxtune.errors import RecipeError
 from cruxtune.recipe.sections import LoraSection, TrainSection

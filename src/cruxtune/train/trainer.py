@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor
-from trl import SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
+from trl import SFTTrainer  # type: ignore[attr-defined]
 
 from cruxtune.records import Example
 from cruxtune.train.objective import next_token_weights, weighted_nll
@@ -23,7 +23,7 @@ class WeightedTrainer(SFTTrainer):
         weight = torch.zeros((), device=device)
         for batch in batch_samples:
             weight += next_token_weights(batch["loss_weights"]).sum().to(device)
-        return self.accelerator.gather(weight).sum()  # pyright: ignore[reportAttributeAccessIssue]
+        return self.accelerator.gather(weight).sum()
 
     def compute_loss(
         self,
@@ -46,7 +46,7 @@ class WeightedTrainer(SFTTrainer):
     def _record(self, outputs: Any, weights: Tensor) -> None:
         """Entropy and accuracy on the tokens that are trained on, for trl's log."""
         trained = weights != 0
-        mode = "train" if self.model.training else "eval"  # pyright: ignore[reportOptionalMemberAccess]
+        mode = "train" if self.model and self.model.training else "eval"
         count = _or_one(trained.sum())
         self._metrics[mode]["entropy"].append((outputs.entropy.detach().sum() / count).item())
         self._metrics[mode]["mean_token_accuracy"].append((outputs.is_top1.sum() / count).item())

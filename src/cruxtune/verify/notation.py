@@ -4,6 +4,7 @@ Every pattern here takes time in proportion to the length of the text.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 MAX_ANSWER_LENGTH = 1000
@@ -35,7 +36,7 @@ _CHARACTERS = str.maketrans(
         "\u202f": " ",
     }
 )
-_SPELLINGS = [
+_SPELLINGS: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(r",\\!|\{,\}"), ","),
     (re.compile(r",\\[,;: ]"), ", "),
     (re.compile(r"(?<!\\)\\[!,]"), ""),

@@ -109,10 +109,8 @@ def _compare_plainly(kind: AnswerKind, reference: str, answer: str) -> bool | No
 
 def _reference(problem: Problem) -> str:
     """The reference answer to compare with: for a choice, its letter."""
-    if problem.kind is AnswerKind.MATH:
-        reference = problem.answer.strip()
-    else:
-        reference = as_letter(problem.answer, problem.choices)
+    is_math = problem.kind is AnswerKind.MATH
+    reference = problem.answer.strip() if is_math else as_letter(problem.answer, problem.choices)
     if not reference:
         raise ProblemError(
             f"problem {problem.id} has the answer {problem.answer!r}, which nothing can be compared with: "

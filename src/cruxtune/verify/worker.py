@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+from typing import TextIO
 
 
 def main(timeout: float, max_memory_bytes: int) -> None:
@@ -35,7 +36,7 @@ def main(timeout: float, max_memory_bytes: int) -> None:
             break
 
 
-def _silence(*descriptors: int, ready) -> None:
+def _silence(*descriptors: int, ready: TextIO) -> None:
     """Say that all is imported, then drop whatever parsers print, so that answers stay alone."""
     print("ready", file=ready)
     sink = os.open(os.devnull, os.O_WRONLY)
