@@ -45,7 +45,7 @@ def _parsed(text: str) -> Basic | None:
         extraction_config=[_AS_IT_STANDS],
         fallback_mode="no_fallback",
         extraction_mode="first_match",
-        parsing_timeout=None,  # type: ignore[arg-type]
+        parsing_timeout=None,
     )
     return found[0] if found else None
 
