@@ -42,12 +42,6 @@ def main() -> None:
     except CruxtuneError as error:
         print(f"cruxtune: error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print(
-            "\ncruxtune: stopped. Finished parts are kept: the same command goes on from here.",
-            file=sys.stderr,
-        )
-        sys.exit(INTERRUPTED)
 
 
 @app.callback(invoke_without_command=True)
@@ -116,15 +110,19 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = Path
 
 
 def _walk(name: str, overrides: list[str] | None, verb: str | None) -> None:
+    from cruxtune.pipeline import STAGES
+    from cruxtune.pipeline import run as run_stages
     from cruxtune.recipe import load_recipe
 
     recipe = load_recipe(name, overrides or ())
-    from cruxtune.pipeline import STAGES
-    from cruxtune.pipeline import run as run_stages
 
     began = time.monotonic()
     steps = run_stages(recipe, (verb,) if verb else tuple(STAGES))
-    num_made = _follow(steps, recipe.output_dir)
+    try:
+        num_made = _follow(steps, recipe.output_dir)
+    except KeyboardInterrupt as interrupt:
+        print("\ncruxtune: stopped. Finished parts are kept: the same command goes on.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from interrupt
     if verb is None or verb == "report":
         _print_results(recipe)
     if num_made == 0:

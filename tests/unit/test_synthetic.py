@@ -17,6 +17,7 @@ from cruxtune.problems.synthetic.solutions import (
     write_hasty_solution,
 )
 from cruxtune.problems.synthetic.story import Event, Story
+from cruxtune.problems.synthetic.wordings import write_drill
 from cruxtune.records import AnswerKind
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "hard")
@@ -158,6 +159,15 @@ def test_the_corpus_is_reproducible_and_in_the_cot_template():
         assert re.fullmatch(r"Question: [^\n]+\nAnswer:", prompt)
         assert re.match(r" \S", completion)
         assert stated_answer(completion) > 0
+
+
+def test_a_drill_tells_every_number_of_its_story():
+    story, _ = generate_story("hard", 0)
+    told = [int(number) for number in re.findall(r"\d+", write_drill(story, random.Random(0)).text)]
+    amounts = [
+        number for s in story.steps for number in ((s.groups, s.amount) if s.groups > 1 else (s.amount,))
+    ]
+    assert told == [story.start, *amounts]
 
 
 def test_choices_in_a_template_nest():
