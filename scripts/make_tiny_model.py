@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import argparse
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,8 +22,27 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config,
 from cruxtune.problems.synthetic.corpus import write_corpus
 
 EOS, PAD = "<|endoftext|>", "<|pad|>"
+EOS_ID, PAD_ID = 0, 1
 VOCABULARY_SIZE = 768
 CONTEXT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A document in token ids. The loss counts the completion alone."""
+
+    prompt: list[int]
+    completion: list[int]
+
+    @property
+    def ids(self) -> list[int]:
+        """What the model reads."""
+        return self.prompt + self.completion
+
+    @property
+    def labels(self) -> list[int]:
+        """What it is to predict: -100 in the prompt."""
+        return [-100] * len(self.prompt) + self.completion
 
 
 def main() -> None:
@@ -31,11 +51,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     start = time.monotonic()
-    documents = [
-        prompt + completion for prompt, completion in write_corpus(arguments.documents, arguments.seed)
-    ]
-    tokenizer = train_tokenizer(documents[:20_000])
-    model = build_model(tokenizer)
+    documents = list(write_corpus(arguments.documents, arguments.seed))
+    tokenizer = train_tokenizer(["".join(document) for document in documents[:20_000]])
+    model = build_model()
     print(f"{len(documents)} documents, {model.num_parameters():,} parameters")
     train(model, encode(documents, tokenizer), arguments)
     save(model, tokenizer, arguments.output)
@@ -46,8 +64,8 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="the directory to write")
-    parser.add_argument("--documents", type=int, default=90_000, help="how many texts to read, each once")
-    parser.add_argument("--batch-size", type=int, default=32, help="texts in an optimizer step")
+    parser.add_argument("--documents", type=int, default=75_000, help="how many texts to read, each once")
+    parser.add_argument("--batch-size", type=int, default=24, help="texts in an optimizer step")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the peak of the cosine")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--seed", type=int, default=0, help="of the corpus, the weights and the order")
@@ -77,7 +95,7 @@ def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+def build_model() -> Qwen2ForCausalLM:
     """A fresh Qwen2 of about a million parameters."""
     config = Qwen2Config(
         vocab_size=VOCABULARY_SIZE,
@@ -89,18 +107,20 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=EOS_ID,
+        pad_token_id=PAD_ID,
     )
     return Qwen2ForCausalLM(config)
 
 
-def encode(documents: list[str], tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
-    """The token ids of each document, with the end-of-text token."""
-    return [[*ids, tokenizer.eos_token_id] for ids in tokenizer(documents)["input_ids"]]
+def encode(documents: list[tuple[str, str]], tokenizer: PreTrainedTokenizerFast) -> list[Row]:
+    """Each document's token ids, the end-of-text token included."""
+    prompts = tokenizer([prompt for prompt, _ in documents])["input_ids"]
+    completions = tokenizer([completion + EOS for _, completion in documents])["input_ids"]
+    return [Row(*pair) for pair in zip(prompts, completions, strict=True)]
 
 
-def train(model: Qwen2ForCausalLM, rows: list[list[int]], arguments: argparse.Namespace) -> None:
+def train(model: Qwen2ForCausalLM, rows: list[Row], arguments: argparse.Namespace) -> None:
     """One pass of AdamW with warm-up and cosine decay; bf16 autocast, weights in float32."""
     batches = group_by_length(rows, arguments.batch_size, random.Random(arguments.seed))
     optimizer = torch.optim.AdamW(
@@ -118,7 +138,7 @@ def train(model: Qwen2ForCausalLM, rows: list[list[int]], arguments: argparse.Na
     for step, batch in enumerate(batches, 1):
         loss = take_step(model, batch, optimizer)
         schedule.step()
-        num_tokens += sum(map(len, batch))
+        num_tokens += sum(len(row.ids) for row in batch)
         if step % 50 == 0 or step == len(batches):
             speed = num_tokens / (time.monotonic() - start)
             print(
@@ -127,20 +147,20 @@ def train(model: Qwen2ForCausalLM, rows: list[list[int]], arguments: argparse.Na
             )
 
 
-def group_by_length(rows: list[list[int]], batch_size: int, rng: random.Random) -> list[list[list[int]]]:
+def group_by_length(rows: list[Row], batch_size: int, rng: random.Random) -> list[list[Row]]:
     """Batches of rows of like length, in random order: little padding, yet every batch is mixed."""
     pool_size = batch_size * 50
     batches = []
     for first in range(0, len(rows), pool_size):
-        pool = sorted(rows[first : first + pool_size], key=len)
+        pool = sorted(rows[first : first + pool_size], key=lambda row: len(row.ids))
         batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
     rng.shuffle(batches)
     return batches
 
 
-def take_step(model: Qwen2ForCausalLM, batch: list[list[int]], optimizer: torch.optim.Optimizer) -> Tensor:
+def take_step(model: Qwen2ForCausalLM, batch: list[Row], optimizer: torch.optim.Optimizer) -> Tensor:
     """The mean loss over the batch's tokens, after one update."""
-    input_ids, labels = pad(batch, model.config.pad_token_id)
+    input_ids, labels = pad(batch, PAD_ID)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(input_ids[:, :-1]).logits
     loss = functional.cross_entropy(logits.float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
@@ -151,19 +171,17 @@ def take_step(model: Qwen2ForCausalLM, batch: list[list[int]], optimizer: torch.
     return loss.detach()
 
 
-def pad(batch: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Ids padded on the right, and labels with -100 there; causal attention needs no mask."""
-    width = max(map(len, batch))
-    input_ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in batch])
-    labels = torch.tensor([row + [-100] * (width - len(row)) for row in batch])
+def pad(batch: list[Row], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Ids padded on the right, and labels: -100 in prompts and padding. Causal attention needs no mask."""
+    width = max(len(row.ids) for row in batch)
+    input_ids = torch.tensor([row.ids + [pad_id] * (width - len(row.ids)) for row in batch])
+    labels = torch.tensor([row.labels + [-100] * (width - len(row.ids)) for row in batch])
     return input_ids, labels
 
 
 def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
     """The ordinary transformers layout."""
-    model.generation_config = GenerationConfig(
-        do_sample=False, eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id
-    )
+    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=EOS_ID, pad_token_id=PAD_ID)
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
 
