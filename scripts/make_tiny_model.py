@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import argparse
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ EOS, PAD = "<|endoftext|>", "<|pad|>"
 EOS_ID, PAD_ID = 0, 1
 VOCABULARY_SIZE = 768
 CONTEXT = 1024
+LATER_DOCUMENTS = 10_000
+LATER_LEARNING_RATE = 5e-4
+LATER_HASTE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ def main() -> None:
     tokenizer = train_tokenizer(["".join(document) for document in documents[:20_000]])
     model = build_model()
     print(f"{len(documents)} documents, {model.num_parameters():,} parameters")
-    train(model, encode(documents, tokenizer), arguments)
+    train(model, encode(documents, tokenizer), arguments.learning_rate, arguments)
+    train(model, encode(list(later_documents(arguments)), tokenizer), LATER_LEARNING_RATE, arguments)
     save(model, tokenizer, arguments.output)
     print(f"wrote {arguments.output} after {(time.monotonic() - start) / 60:.1f} minutes")
 
@@ -120,15 +125,20 @@ def encode(documents: list[tuple[str, str]], tokenizer: PreTrainedTokenizerFast)
     return [Row(*pair) for pair in zip(prompts, completions, strict=True)]
 
 
-def train(model: Qwen2ForCausalLM, rows: list[Row], arguments: argparse.Namespace) -> None:
+def later_documents(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """The last, shorter phase reads on in a corpus with fewer hasty answers, at a lower learning rate."""
+    return write_corpus(LATER_DOCUMENTS, arguments.seed, start=arguments.documents, haste=LATER_HASTE)
+
+
+def train(
+    model: Qwen2ForCausalLM, rows: list[Row], learning_rate: float, arguments: argparse.Namespace
+) -> None:
     """One pass of AdamW with warm-up and cosine decay; bf16 autocast, weights in float32."""
     batches = group_by_length(rows, arguments.batch_size, random.Random(arguments.seed))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=arguments.learning_rate, betas=(0.9, 0.95), weight_decay=0.05
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        arguments.learning_rate,
+        learning_rate,
         len(batches),
         pct_start=0.03,
         final_div_factor=1e3,

@@ -36,6 +36,8 @@ class Habits:
     """Of saying what a calculation is for, for each calculation."""
     lucky_guess: float = 0.15
     """Of a right answer in haste."""
+    haste: float = 1.0
+    """What the question's own chance of a hasty answer is multiplied by."""
 
 
 CLEAN = Habits(slip=0.0, false_start=0.0, misprint=0.0, noise=0.0, lucky_guess=1.0)
@@ -44,7 +46,7 @@ CLEAN = Habits(slip=0.0, false_start=0.0, misprint=0.0, noise=0.0, lucky_guess=1
 
 def write_solution(story: Story, question: Question, rng: random.Random, habits: Habits) -> str:
     """A solution in the style that the question invites: worked out, or (by chance of its haste) guessed."""
-    if rng.random() < question.haste:
+    if rng.random() < question.haste * habits.haste:
         return write_hasty_solution(story, rng, habits)
     return write_careful_solution(story, question.cast, rng, habits)
 
