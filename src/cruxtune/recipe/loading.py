@@ -57,7 +57,7 @@ def shipped_recipes() -> dict[str, Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"can't read the recipe {path}: {error}") from error
 

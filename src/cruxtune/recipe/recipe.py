@@ -17,16 +17,15 @@ from cruxtune.recipe.sections import (
     TrainSection,
     VerifySection,
 )
-from cruxtune.recipe.settings import Settings
+from cruxtune.recipe.settings import Name, Settings
 from cruxtune.recipe.sources import ProblemSource
 
 
 class Recipe(Settings):
     """Everything that a run depends on."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name
     output_dir: Path
-    seed: int = 0
     model: ModelSection = ModelSection()
     engine: EngineSection = EngineSection()
     problems: ProblemSource
@@ -34,10 +33,20 @@ class Recipe(Settings):
     verify: VerifySection = VerifySection()
     solve: SolveSection = SolveSection()
     annotate: AnnotateSection = AnnotateSection()
-    select: dict[str, Selection] = Field(min_length=1)
+    select: dict[Name, Selection] = Field(min_length=1)
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection
     report: ReportSection = ReportSection()
+
+    @model_validator(mode="after")
+    def _methods_are_told_apart(self) -> Self:
+        if "base" in self.select:
+            raise ValueError("select.base: that is what reports call the base model; choose another name")
+        for key in ("selections", "seeds"):
+            values = getattr(self.train, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"train.{key} names the same twice: {', '.join(map(str, values))}")
+        return self
 
     @model_validator(mode="after")
     def _selections_exist(self) -> Self:

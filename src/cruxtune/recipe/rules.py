@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cruxtune.recipe.settings import Settings
+from cruxtune.recipe.settings import Seed, Settings
 
 Rank = Annotated[int, Field(ge=2)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -47,7 +47,7 @@ class RandomTokens(Settings):
     type: Literal["random"] = "random"
     match: str
     """The selection whose count is matched, to the token."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 Selection = Annotated[

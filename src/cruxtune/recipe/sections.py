@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cruxtune.recipe.rules import Rank
-from cruxtune.recipe.settings import Settings
+from cruxtune.recipe.settings import Name, Seed, Settings
 from cruxtune.recipe.sources import ProblemSource
 
 
@@ -37,8 +37,8 @@ class EngineSection(Settings):
 class PromptSection(Settings):
     """How a problem becomes a prompt."""
 
-    template: str = "cot"
-    """`cot`, `direct`, `qwen-boxed`, `qwen25-math-cot`, or `chat` (the model's own)."""
+    template: Literal["cot", "direct", "qwen-boxed", "qwen25-math-cot", "chat"] = "cot"
+    """The text around a question; `chat` is the model's own."""
 
 
 class VerifySection(Settings):
@@ -89,7 +89,7 @@ class TrainSection(Settings):
 
     selections: tuple[str, ...] = ("sft", "cft", "random")
     """Which selections to train on; each gives one checkpoint a seed."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
     num_epochs: PositiveFloat = 3.0
     batch_size: PositiveInt = 16
     """Sequences in one optimizer step, over all micro-batches and processes."""
@@ -97,7 +97,16 @@ class TrainSection(Settings):
     """Sequences in one forward pass; a divisor of `batch_size`."""
     learning_rate: PositiveFloat = 5e-6
     warmup_ratio: float = Field(default=0.03, ge=0.0, lt=1.0)
-    lr_scheduler: str = "cosine"
+    lr_scheduler: Literal[
+        "linear",
+        "cosine",
+        "cosine_with_restarts",
+        "polynomial",
+        "constant",
+        "constant_with_warmup",
+        "inverse_sqrt",
+    ] = "cosine"
+    """As in transformers."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     max_grad_norm: PositiveFloat = 1.0
     max_length: PositiveInt = 2048
@@ -116,12 +125,12 @@ class TrainSection(Settings):
 class EvaluateSection(Settings):
     """Accuracy of the base model and of every checkpoint."""
 
-    benchmarks: dict[str, ProblemSource] = Field(min_length=1)
+    benchmarks: dict[Name, ProblemSource] = Field(min_length=1)
     max_new_tokens: PositiveInt = 2048
     num_samples: NonNegativeInt = 8
     """Sampled responses a problem, for Pass@1 … Pass@num_samples; 0 evaluates greedily only."""
     temperature: PositiveFloat = 1.0
-    seed: int = 0
+    seed: Seed = 0
     part_size: PositiveInt = 64
     """Problems per file on disk: what a crash can lose."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from cruxtune.recipe.settings import Settings
+from cruxtune.recipe.settings import Seed, Settings
 from cruxtune.records import AnswerKind
 
 
@@ -15,7 +15,7 @@ class SyntheticProblems(Settings):
     type: Literal["synthetic"] = "synthetic"
     split: Literal["train", "validation", "test", "hard"] = "train"
     num_problems: PositiveInt = 200
-    seed: int = 0
+    seed: Seed = 0
 
 
 class FileProblems(Settings):

@@ -1,0 +1,251 @@
+"""The recipe: what it accepts, what it refuses, and how it says so."""
+
+import typing
+from pathlib import Path
+
+import pytest
+
+from cruxtune.errors import RecipeError
+from cruxtune.problems.prompts import TEMPLATES
+from cruxtune.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
+from cruxtune.recipe import recipe as recipe_module
+from cruxtune.recipe.rules import StrictRule, UnionRule
+from cruxtune.recipe.sections import PromptSection
+from cruxtune.recipe.sources import FileProblems, Gsm8kProblems
+from cruxtune.records import AnswerKind
+
+SMALL = """
+[problems]
+type = "synthetic"
+[select]
+sft = { type = "all" }
+cft = { type = "strict" }
+random = { type = "random", match = "cft" }
+[evaluate.benchmarks]
+test = { type = "synthetic", split = "test" }
+"""
+
+
+def complaint(*overrides: str, text: str = SMALL) -> str:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(text, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("path", shipped_recipes().values(), ids=lambda path: path.stem)
+def test_every_shipped_recipe_parses_under_its_own_name(path):
+    assert load_recipe(path).name == path.stem
+
+
+def test_the_template_parses_and_spells_out_the_defaults():
+    template = load_recipe(Path(recipe_module.__file__).with_name("template.toml"))
+    assert isinstance(template.problems, Gsm8kProblems)
+    defaults = parse_recipe(SMALL)
+    assert template.prompt == defaults.prompt
+    assert template.verify == defaults.verify
+    assert template.solve == defaults.solve
+    assert template.annotate == defaults.annotate
+    assert template.engine == defaults.engine
+
+
+def test_what_the_recipe_leaves_out_has_its_default():
+    recipe = parse_recipe(SMALL, default_name="mine")
+    assert recipe.name == "mine"
+    assert recipe.output_dir == Path("runs/mine")
+    assert recipe.model.name == "tiny"
+    assert recipe.annotate.k == 3 and recipe.annotate.mode == "lazy"
+    assert recipe.select["cft"] == StrictRule(k=3, min_alternative_prob=0.0)
+
+
+def test_the_file_goes_over_the_defaults_and_an_override_over_the_file():
+    text = SMALL + "[annotate]\nk = 4\npart_size = 2\n"
+    assert parse_recipe(text).annotate.k == 4
+    recipe = parse_recipe(text, ["annotate.k=5"])
+    assert (recipe.annotate.k, recipe.annotate.part_size) == (5, 2)
+
+
+def test_an_override_takes_toml_and_plain_words():
+    recipe = parse_recipe(
+        SMALL,
+        [
+            "train.seeds=[4, 5]",
+            "train.learning_rate=1e-4",
+            "train.bf16=true",
+            "model.name=Qwen/Qwen2.5-3B",
+            'prompt.template="direct"',
+            "select.cft.k=2",
+        ],
+    )
+    assert recipe.train.seeds == (4, 5)
+    assert recipe.train.learning_rate == 1e-4
+    assert recipe.train.bf16 is True
+    assert recipe.model.name == "Qwen/Qwen2.5-3B"
+    assert recipe.prompt.template == "direct"
+    assert recipe.select["cft"] == StrictRule(k=2)
+
+
+def test_an_override_names_a_new_section():
+    recipe = parse_recipe(SMALL, ["select.wide={type = 'union', k = 2}", "train.lora.r=4"])
+    assert recipe.select["wide"] == UnionRule(k=2)
+    assert recipe.train.lora is not None and recipe.train.lora.r == 4
+
+
+@pytest.mark.parametrize("override", ["train.seeds", "=3", "  =3"])
+def test_an_override_without_key_or_value_is_refused(override):
+    assert "write section.key=value" in complaint(override)
+
+
+def test_an_override_below_a_value_is_refused():
+    assert "k is a value, not a section" in complaint("annotate.k=3", "annotate.k.x=3")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("trian.seeds=[0]", "unknown key `trian`: did you mean `train`?"),
+        ("train.learningrate=1", "unknown key `train.learningrate`: did you mean `train.learning_rate`?"),
+        ("select.cft.min_prob=0.1", "unknown key `select.cft.min_prob`: did you mean"),
+        ("problems.num_problem=3", "unknown key `problems.num_problem`: did you mean"),
+        ("evaluate.benchmarks.test.spilt='hard'", "unknown key `evaluate.benchmarks.test.spilt`"),
+        ("train.lora.rank=4", "unknown key `train.lora.rank`"),
+    ],
+)
+def test_a_typo_names_the_key_and_the_nearest_one(override, expected):
+    message = complaint(override)
+    assert message.startswith(expected.replace("train.learning_rate", "learning_rate"))
+
+
+def test_a_key_like_no_other_lists_the_known_ones():
+    assert complaint("report.zzz=1") == "unknown key `report.zzz`: known here are num_solutions"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("annotate.k=1", "`annotate.k`"),
+        ("train.num_epochs=0", "`train.num_epochs`"),
+        ("train.num_epochs=nan", "`train.num_epochs`"),
+        ("train.learning_rate=inf", "`train.learning_rate`"),
+        ("select.cft.min_alternative_prob=1.5", "`select.cft.min_alternative_prob`"),
+        ("annotate.mode=quick", "`annotate.mode`"),
+        ("prompt.template=cott", "`prompt.template`"),
+        ("train.lr_scheduler=cosin", "`train.lr_scheduler`"),
+        ("train.seeds=[-1]", "`train.seeds.0`"),
+        ("train.seeds=[]", "`train.seeds`"),
+        ("evaluate.seed=-1", "`evaluate.seed`"),
+        ("select.random.seed=-1", "`select.random.seed`"),
+        ("problems.seed=-1", "`problems.seed`"),
+        ("model.revision=1234567", "`model.revision`"),
+        ("name=../elsewhere", "`name`"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key_and_itself(override, expected):
+    message = complaint(override)
+    assert message.startswith(expected) and "(found " in message
+
+
+def test_all_complaints_come_at_once():
+    message = complaint("annotate.k=1", "solve.part_size=0")
+    assert "`annotate.k`" in message and "`solve.part_size`" in message
+
+
+def test_a_missing_section_and_a_missing_type_are_named():
+    assert complaint(text="[problems]\ntype = 'gsm8k'\n").startswith(
+        "`select` is missing; `evaluate` is missing"
+    )
+    assert complaint("problems.type=gsm9").startswith("`problems`")
+    assert complaint(text=SMALL.replace('{ type = "all" }', "{}")) == (
+        "`select.sft.type` is missing: it says which kind this is"
+    )
+
+
+def test_the_type_tells_sources_and_rules_apart():
+    recipe = parse_recipe(
+        SMALL.replace('type = "synthetic"\n[', 'type = "file"\npath = "a.csv"\nkind = "choice"\n[')
+    )
+    assert recipe.problems == FileProblems(path=Path("a.csv"), kind=AnswerKind.CHOICE)
+    assert "unknown key `problems.path`" in complaint("problems.path=a.csv")
+
+
+def test_training_needs_selections_that_exist():
+    message = complaint("train.selections=['sft', 'cfd']")
+    assert message == "train.selections names 'cfd', which is not under [select]: sft, cft, random"
+
+
+@pytest.mark.parametrize("match", ["nothing", "random"])
+def test_a_random_control_matches_a_selection_that_is_not_random(match):
+    assert "select.random.match names" in complaint(f"select.random.match={match}")
+
+
+def test_a_rule_wants_no_more_ranks_than_are_annotated():
+    assert complaint("select.cft.k=4") == "select.cft.k = 4 is above annotate.k = 3: raise the latter"
+
+
+@pytest.mark.parametrize("type", ["union", "graded"])
+def test_rules_over_all_alternatives_need_eager_annotation(type):
+    rule = f"select.wide={{type = '{type}'}}"
+    assert "set annotate.mode = 'eager'" in complaint(rule)
+    parse_recipe(SMALL, [rule, "annotate.mode=eager"])
+    parse_recipe(SMALL, [f"select.wide={{type = '{type}', k = 2}}"])
+
+
+def test_micro_batches_divide_the_batch():
+    assert "not a multiple" in complaint("train.batch_size=16", "train.micro_batch_size=5")
+
+
+@pytest.mark.parametrize("key", ["selections=['sft', 'sft']", "seeds=[0, 1, 0]"])
+def test_a_run_is_trained_once(key):
+    assert f"train.{key.partition('=')[0]} names" in complaint(f"train.{key}")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "-x"])
+@pytest.mark.parametrize("section", ["select", "evaluate.benchmarks"])
+def test_names_that_become_directories_are_plain(section, name):
+    text = SMALL + f'[{section}."{name}"]\ntype = "{"all" if section == "select" else "synthetic"}"\n'
+    assert section in complaint(text=text)
+
+
+def test_no_selection_takes_the_name_of_the_base_model():
+    assert "select.base" in complaint("select.base={type = 'all'}")
+
+
+def test_every_prompt_template_can_be_named():
+    names = typing.get_args(PromptSection.model_fields["template"].annotation)
+    assert set(names) == set(TEMPLATES)
+
+
+def test_a_recipe_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        parse_recipe(SMALL).annotate.k = 5
+
+
+def test_a_recipe_survives_its_own_json():
+    recipe = parse_recipe(SMALL, ["train.lora.r=4"])
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_a_file_goes_before_a_shipped_recipe_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe("tiny") == shipped_recipes()["tiny"]
+    (tmp_path / "tiny").write_text(SMALL)
+    assert find_recipe("tiny") == Path("tiny")
+
+
+def test_an_unknown_recipe_is_told_what_ships_and_how_to_begin():
+    with pytest.raises(RecipeError, match=r"no recipe file 'tyni'.*tiny.*cruxtune init"):
+        find_recipe("tyni")
+
+
+def test_broken_toml_is_located():
+    assert "at line 2" in complaint(text="[train]\nseeds = = 3")
+
+
+def test_a_byte_order_mark_does_no_harm_and_other_encodings_are_refused(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL, encoding="utf-8-sig")
+    assert load_recipe(path).name == "mine"
+    path.write_text('name = "é"' + SMALL, encoding="latin-1")
+    with pytest.raises(RecipeError, match=r"can't read the recipe .*mine\.toml"):
+        load_recipe(path)
