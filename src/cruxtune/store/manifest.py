@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from cruxtune.errors import ArtifactError
 from cruxtune.store.files import hash_values, write_json
@@ -79,7 +79,7 @@ class Manifest(BaseModel):
             return None
         try:
             return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, ValidationError) as error:
+        except ValueError as error:
             raise ArtifactError(
                 f"{path} is damaged, or from another version of cruxtune: delete {directory} and run again"
             ) from error

@@ -31,6 +31,8 @@ class StageWriter:
             raise ArtifactError(
                 f"another process is writing {self.directory}: wait for it, or choose another output_dir"
             ) from error
+        except OSError as error:
+            raise ArtifactError(f"can't write in {self.directory}: {error.strerror}") from error
         try:
             require_same(self.directory, self._manifest)
             self._manifest.write(self.directory)
