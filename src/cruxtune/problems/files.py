@@ -1,4 +1,4 @@
-"""JSONL, JSON, CSV and Parquet files as rows."""
+"""JSONL, CSV and Parquet files as rows."""
 
 import csv
 import json
@@ -25,6 +25,8 @@ def read_rows(path: Path) -> Iterator[Row]:
         yield from read(path)
     except UnicodeDecodeError as error:
         raise ProblemError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise ProblemError(f"can't read {path}: {error.strerror or error}") from error
 
 
 def _read_jsonl(path: Path) -> Iterator[Row]:
@@ -37,10 +39,8 @@ def _read_jsonl(path: Path) -> Iterator[Row]:
 def _row(line: str, path: Path, number: int) -> Row:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ProblemError(
-            f"{path}, line {number} is not JSON: {error.msg} at column {error.colno}"
-        ) from error
+    except ValueError as error:
+        raise ProblemError(f"{path}, line {number} is not JSON: {error}") from error
     if not isinstance(row, dict):
         raise ProblemError(f"{path}, line {number} is {type(row).__name__}, not an object with named columns")
     return row
@@ -49,10 +49,16 @@ def _row(line: str, path: Path, number: int) -> Row:
 def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines, strict=True), 2):
-            if None in row or None in row.values():
-                raise ProblemError(f"{path}, row {number} has another number of fields than the header")
-            yield row
+        reader = csv.DictReader(lines, strict=True)
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ProblemError(
+                        f"{path}, line {reader.line_num} has another number of fields than the header"
+                    )
+                yield row
+        except csv.Error as error:
+            raise ProblemError(f"{path}, line {reader.line_num + 1} is not CSV: {error}") from error
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:

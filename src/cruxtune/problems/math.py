@@ -47,7 +47,10 @@ def _read_subjects(split: str) -> Iterator[dict[str, Any]]:
 
 def _with_answers(rows: list[dict[str, Any]], source: str) -> Iterator[dict[str, Any]]:
     for index, row in enumerate(rows):
-        answer = last_boxed(str(row.get("solution", ""))).strip()
+        try:
+            answer = last_boxed(str(row.get("solution", ""))).strip()
+        except ProblemError as error:
+            raise ProblemError(f"{source}, row {index + 1}: {error}") from error
         yield {**row, "id": f"{source}/{index}", "answer": answer}
 
 
@@ -59,7 +62,7 @@ def last_boxed(solution: str) -> str:
     """
     start = max(solution.rfind("\\boxed"), solution.rfind("\\fbox"))
     if start < 0:
-        raise ProblemError(f"math: a solution has no \\boxed answer: {solution!r:.80}")
+        raise ProblemError(f"the solution has no \\boxed answer: {solution!r:.80}")
     tail = solution[start:]
     if "{" not in tail or tail.partition("{")[0].strip() not in ("\\boxed", "\\fbox"):
         return tail.partition(" ")[2].split("$")[0].strip()
@@ -72,4 +75,4 @@ def _braced(text: str) -> str:
         depth += {"{": 1, "}": -1}.get(character, 0)
         if depth == 0:
             return text[:index]
-    raise ProblemError(f"math: a \\boxed answer is never closed: {text!r:.80}")
+    raise ProblemError(f"the \\boxed answer is never closed: {text!r:.80}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any
 
 from cruxtune.errors import ProblemError
@@ -42,37 +43,51 @@ def refuse_duplicates(problems: Sequence[Problem], source: str) -> None:
 
 
 def _problem(row: Mapping[str, Any], index: int, columns: Columns, kind: AnswerKind, source: str) -> Problem:
-    where = f"{source}, row {index + 1}"
+    cells = _Cells(row, f"{source}, row {index + 1}")
     return Problem(
-        id=_text(row, columns.id, where) if columns.id else f"{source}/{index}",
-        question=_text(row, columns.question, where),
-        answer=_text(row, columns.answer, where),
+        id=cells.text(columns.id, "id") if columns.id else f"{source}/{index}",
+        question=cells.text(columns.question, "question"),
+        answer=cells.text(columns.answer, "answer"),
         kind=kind,
         source=source,
-        choices=_choices(row, columns.choices, where) if columns.choices else (),
+        choices=cells.choices(columns.choices) if columns.choices else (),
     )
 
 
-def _text(row: Mapping[str, Any], column: str, where: str) -> str:
-    value = _cell(row, column, where)
-    text = str(value).strip() if value is not None else ""
-    if not text:
-        raise ProblemError(f"{where}: the column {column!r} is empty")
-    return text
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """One row, and how complaints name it."""
 
+    row: Mapping[str, Any]
+    where: str
 
-def _choices(row: Mapping[str, Any], column: str, where: str) -> tuple[str, ...]:
-    value = _cell(row, column, where)
-    options = value.values() if isinstance(value, Mapping) else value
-    if isinstance(options, str) or not isinstance(options, Iterable):
-        raise ProblemError(f"{where}: the column {column!r} must hold a list of options, not {value!r}")
-    return tuple(str(option) for option in options)
+    def text(self, column: str, role: str) -> str:
+        """The text of a cell, which may not be empty."""
+        value = self._value(column, role)
+        text = str(value).strip() if value is not None else ""
+        if not text:
+            raise ProblemError(f"{self.where}: the column {column!r} is empty")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ProblemError(
+                f"{self.where}: the column {column!r} holds half a character (a lone surrogate)"
+            )
+        return text
 
+    def choices(self, column: str) -> tuple[str, ...]:
+        """The options of a cell: a list, or an object with their letters as keys."""
+        value = self._value(column, "choices")
+        options = [value[key] for key in sorted(value)] if isinstance(value, Mapping) else value
+        if not isinstance(options, list) or len(options) > len(ascii_uppercase):
+            raise ProblemError(
+                f"{self.where}: the column {column!r} must hold a list of up to {len(ascii_uppercase)} "
+                f"options, not {value!r:.80}"
+            )
+        return tuple(str(option) for option in options if option is not None)
 
-def _cell(row: Mapping[str, Any], column: str, where: str) -> Any:
-    if column not in row:
-        raise ProblemError(
-            f"{where}: there is no column {column!r}, only {', '.join(map(repr, row))}: "
-            "name the right ones with question_column and answer_column"
-        )
-    return row[column]
+    def _value(self, column: str, role: str) -> Any:
+        if column not in self.row:
+            raise ProblemError(
+                f"{self.where}: there is no column {column!r}, only {', '.join(map(repr, self.row))}: "
+                f"name the right one with {role}_column"
+            )
+        return self.row[column]
