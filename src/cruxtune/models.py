@@ -11,7 +11,18 @@ from cruxtune.store.manifest import ModelIdentity
 
 TINY = "tiny"
 WEIGHTS = ("*.safetensors", "*.bin")
-TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
+TOKENIZER = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "*.tiktoken",
+    "*.jinja",
+)
+VOCABULARY = ("tokenizer.json", "vocab*", "*.model", "*.tiktoken")
+"""Without one of these transformers would make up an empty tokenizer."""
 CONFIG = ("config.json", "generation_config.json")
 
 
@@ -57,7 +68,7 @@ def _checked(files: ModelFiles) -> ModelFiles:
 def _download(name: str, revision: str | None) -> ModelFiles:
     from huggingface_hub import snapshot_download
 
-    patterns = [*CONFIG, *TOKENIZER, "*.safetensors", "*.safetensors.index.json", "*.jinja", "*.py"]
+    patterns = [*CONFIG, *TOKENIZER, "*.safetensors", "*.safetensors.index.json", "*.py"]
     try:
         directory = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except Exception as error:
@@ -72,6 +83,8 @@ def load_tokenizer(files: ModelFiles, trust_remote_code: bool = False) -> Any:
     """The model's tokenizer, as transformers loads it."""
     from transformers import AutoTokenizer
 
+    if not any(path for pattern in VOCABULARY for path in files.directory.glob(pattern)):
+        raise ModelError(f"can't load the tokenizer of {files.name}: {files.directory} has no tokenizer.json")
     try:
         return AutoTokenizer.from_pretrained(files.directory, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
