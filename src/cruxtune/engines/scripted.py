@@ -38,11 +38,15 @@ class ScriptedEngine:
         return [self._complete(prompt, decoding.max_new_tokens, decoding.stop) for prompt in prompts]
 
     def inspect(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Inspection:
-        """The completion's token first at 0.5, then the scripted alternatives at 0.25, 0.125, …"""
+        """The completion's token first at 0.5, then the scripted alternatives at 0.25, 0.125, …
+
+        Where the script names too few, the smallest other ids follow.
+        """
         rows = []
         for index, token_id in enumerate(completion_ids):
             others = self._alternatives.get((*prompt_ids, *completion_ids[:index]), ())
-            rows.append(([token_id, *others] + [0] * top_k)[:top_k])
+            fillers = (other for other in range(top_k + len(others) + 1) if other not in {token_id, *others})
+            rows.append([token_id, *others, *fillers][:top_k])
         length = len(completion_ids)
         probs = np.tile(0.5 ** np.arange(1, top_k + 1), (length, 1)).astype(np.float32)
         return Inspection(
