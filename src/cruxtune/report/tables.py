@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from cruxtune.evaluate import Estimate
@@ -23,11 +24,11 @@ def terminal_table(
     first = rows[0]
     num_seeds = max(row.num_seeds for row in rows)
     title = f"{first.benchmark}: {first.num_problems} problems, {num_seeds} seeds, percent ± standard error"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for name in _headers(baseline, num_samples):
-        table.add_column(name, justify="left" if name == "method" else "right")
+        table.add_column(escape(name), justify="left" if name == "method" else "right")
     for row in rows:
-        table.add_row(*_cells(row, shares))
+        table.add_row(*map(escape, _cells(row, shares, num_samples)))
     return table
 
 
@@ -36,34 +37,24 @@ def markdown_table(
 ) -> str:
     """One benchmark as a Markdown table."""
     headers = _headers(baseline, num_samples)
-    lines = [headers, ["---"] * len(headers), *(_cells(row, shares) for row in rows)]
+    lines = [headers, ["---"] * len(headers), *(_cells(row, shares, num_samples) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _headers(baseline: str, num_samples: int) -> list[str]:
-    return [
-        "method",
-        "tokens trained",
-        "greedy",
-        f"greedy − {baseline}",
-        "Pass@1",
-        f"Pass@1 − {baseline}",
-        f"Pass@{num_samples}",
-        "no answer",
-        "cut off",
-    ]
+    sampled = ["Pass@1", f"Pass@1 − {baseline}", f"Pass@{num_samples}"] if num_samples else []
+    return ["method", "tokens trained", "greedy", f"greedy − {baseline}", *sampled, "no answer", "cut off"]
 
 
-def _cells(row: MethodRow, shares: Mapping[str, float]) -> list[str]:
+def _cells(row: MethodRow, shares: Mapping[str, float], num_samples: int) -> list[str]:
     share = shares.get(row.method)
+    sampled = (percent(row.sampled), percent(row.sampled_gain, is_signed=True), percent(row.pass_at_most))
     return [
         row.method,
         "–" if share is None else f"{100 * share:.1f} %",
         percent(row.greedy),
         percent(row.gain, is_signed=True),
-        percent(row.sampled),
-        percent(row.sampled_gain, is_signed=True),
-        percent(row.pass_at_most),
+        *(sampled if num_samples else ()),
         f"{100 * row.no_answer:.1f} %",
         f"{100 * row.truncated:.1f} %",
     ]
