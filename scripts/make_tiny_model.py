@@ -18,7 +18,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from cruxtune.problems.synthetic.corpus import write_corpus
 
@@ -190,10 +196,11 @@ def pad(batch: list[Row], pad_id: int) -> tuple[Tensor, Tensor]:
 
 
 def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
-    """The ordinary transformers layout."""
+    """The ordinary transformers layout, with the tokenizer as transformers loads it for this architecture."""
     model.generation_config = GenerationConfig(do_sample=False, eos_token_id=EOS_ID, pad_token_id=PAD_ID)
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
+    AutoTokenizer.from_pretrained(output).save_pretrained(output)
 
 
 if __name__ == "__main__":
