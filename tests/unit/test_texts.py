@@ -82,6 +82,11 @@ def test_the_stop_token_before_a_stop_string_wins(tokenizer, to_ids, end):
     assert done.finish_reason is FinishReason.STOP
 
 
+def test_a_stop_token_that_is_a_stop_string_too_stays_in_the_completion(tokenizer, to_ids, end):
+    done = finish(tokenizer, [*to_ids("12"), end], frozenset({end}), ("<|endoftext|>",))
+    assert done == Completion([*to_ids("12"), end], "12", FinishReason.STOP)
+
+
 def test_a_character_that_straddles_the_border_belongs_to_the_completion(tokenizer, to_ids):
     ids = to_ids("a🙂b")
     assert len(ids) == 6
