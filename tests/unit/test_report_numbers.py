@@ -75,7 +75,7 @@ def test_the_markdown_table_is_this():
     base, method = score(BASE), score(METHOD)
     rows = [make_row("base", "test", base, None), make_row("cft", "test", method, base)]
     assert markdown_table(rows, {"cft": 0.125}, "base", 2).splitlines() == [
-        "| method | tokens trained | greedy | greedy − base | Pass@1 | Pass@1 − base | Pass@2 "
+        "| method | tokens | greedy | greedy − base | Pass@1 | Pass@1 − base | Pass@2 "
         "| no answer | cut off |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         "| base | – | 33.3 ± 33.3 | – | 16.7 ± 16.7 | – | 33.3 ± 33.3 | 0.0 % | 0.0 % |",
