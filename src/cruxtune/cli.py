@@ -125,7 +125,7 @@ def _walk(name: str, overrides: list[str] | None, verb: str | None) -> None:
         raise typer.Exit(INTERRUPTED) from interrupt
     if verb is None or verb == "report":
         _print_results(recipe)
-    if num_made == 0:
+    if verb is None and num_made == 0:
         print(f"nothing to do: {recipe.output_dir} is complete")
     elif verb is None:
         print(f"done in {_duration(time.monotonic() - began)}, peak memory {_peak_memory_gib():.1f} GiB")
