@@ -8,7 +8,7 @@ PALETTE = ("#8b919b", "#3a86c8", "#d9622b", "#2b9d77", "#a76fd0", "#b98a1d", "#c
 
 Each one has a contrast of at least 3 to 1 against the light and against the dark page.
 """
-DASHES = ("", "7 3", "2 2", "9 3 2 3")
+DASHES = ("2 2", "7 3", "", "9 3 2 3")
 
 
 class Stroke(NamedTuple):
@@ -26,4 +26,4 @@ def strokes(methods: Iterable[str]) -> dict[str, Stroke]:
 
 def _stroke(index: int) -> Stroke:
     turn, hue = divmod(index, len(PALETTE))
-    return Stroke(PALETTE[hue], DASHES[(hue + turn) % len(DASHES)] if index else DASHES[2])
+    return Stroke(PALETTE[hue], DASHES[(hue + turn) % len(DASHES)])

@@ -6,6 +6,7 @@ The legend is the page's: no name from a recipe enters a figure.
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ MAX_POINTS = 200
 """A longer curve is shown as that many means of neighbouring steps."""
 INK = "#010203"
 """Stands for the page's text colour until the figure is written."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "cruxtune",
     "font.family": "sans-serif",

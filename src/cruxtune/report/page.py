@@ -44,10 +44,16 @@ def render_page(content: Content) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"digest": _digest, "percent": percent, "spoken": spoken}
-    environment.tests["finding"] = is_finding
+    environment.filters |= {
+        "digest": _digest,
+        "percent": percent,
+        "spoken": spoken,
+        "lead": _lead,
+        "body": _body,
+    }
+    environment.tests |= {"finding": is_finding, "critical": _is_critical}
     template = environment.from_string(
-        files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8")
+        files("cruxtune.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     )
     return template.render(
         content=content,
@@ -70,7 +76,20 @@ def spoken(token: ShownToken) -> str:
 
 
 def _num_critical(solution: ShownSolution) -> int:
-    return sum(token.criticality is Criticality.CRITICAL for token in solution.tokens)
+    return sum(_is_critical(token) for token in solution.tokens)
+
+
+def _is_critical(token: ShownToken) -> bool:
+    return token.criticality is Criticality.CRITICAL
+
+
+def _body(text: str) -> str:
+    """What a mark covers: a token without its leading space, or all of one that is only space."""
+    return text.lstrip() or text
+
+
+def _lead(text: str) -> str:
+    return text.removesuffix(_body(text))
 
 
 def _evidence(token: ShownToken) -> list:

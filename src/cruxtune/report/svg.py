@@ -73,7 +73,7 @@ def _visible(token: ShownToken) -> str:
     text = NOT_IN_XML.sub("\ufffd", token.text.replace("\r", "").replace("\t", "    "))
     if token.criticality is not Criticality.CRITICAL or text.strip():
         return text
-    return text.replace(" ", "␠").replace("\n", "⏎\n")
+    return text.replace(" ", "␣").replace("\n", "⏎\n")
 
 
 def _columns(cells: Sequence[Cell]) -> int:

@@ -37,7 +37,7 @@ class Parsed(HTMLParser):
         tag, attrs = self.elements[-1] if self.elements else ("", {})
         if tag == "script":
             self.scripts[-1] += data
-        elif (attrs.get("class") or "").split(" ")[0] == "t":
+        elif tag == "b" or (attrs.get("class") or "").split(" ")[0] == "t":
             self.tokens[-1] += data
 
     def handle_endtag(self, tag: str) -> None:
