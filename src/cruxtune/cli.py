@@ -137,7 +137,7 @@ def _follow(steps: Any, output_dir: Path) -> int:
     num_made, since = 0, time.monotonic()
     for step in steps:
         seconds = time.monotonic() - since
-        made = len(step.outcome.made)
+        made = len(step.result.made)
         num_made += made
         _print_step(step, seconds)
         if made:
@@ -149,7 +149,7 @@ def _follow(steps: Any, output_dir: Path) -> int:
 def _print_step(step: Any, seconds: float) -> None:
     from cruxtune.store import read_manifest
 
-    made, directories = step.outcome.made, step.outcome.directories
+    made, directories = step.result.made, step.result.directories
     how = f"{_duration(seconds)}" if made else "was done already"
     where = (
         directories[0]
@@ -185,8 +185,11 @@ def _log(output_dir: Path, entry: dict[str, Any]) -> None:
         "peak_memory_gib": round(_peak_memory_gib(), 2),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    with (output_dir / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+    try:
+        with (output_dir / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+    except OSError as error:
+        logging.warning("the time of this stage is not in log.jsonl: %s", error.strerror)
 
 
 def _peak_memory_gib() -> float:

@@ -1,5 +1,6 @@
 """Where a model's files are and which ones they are. Nothing here imports torch."""
 
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -45,7 +46,7 @@ class ModelFiles:
 
     def _hash(self, *patterns: str) -> str:
         files = sorted({path for pattern in patterns for path in self.directory.glob(pattern)})
-        return hash_values(f"{path.name} {hash_file(path)}" for path in files)
+        return hash_values(f"{path.name} {_content_hash(path)}" for path in files)
 
 
 def find_model(name: str, revision: str | None = None) -> ModelFiles:
@@ -55,6 +56,12 @@ def find_model(name: str, revision: str | None = None) -> ModelFiles:
     if Path(name).is_dir():
         return _checked(ModelFiles(name, Path(name)))
     return _checked(_download(name, revision))
+
+
+def _content_hash(path: Path) -> str:
+    """SHA-256 of a file; large files in the Hub's cache are links to a file of that name."""
+    blob = path.resolve().name
+    return blob if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob) else hash_file(path)
 
 
 def _checked(files: ModelFiles) -> ModelFiles:

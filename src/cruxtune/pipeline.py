@@ -10,9 +10,9 @@ from cruxtune.stages.report import report
 from cruxtune.stages.select import select
 from cruxtune.stages.solve import solve
 from cruxtune.stages.train import train
-from cruxtune.stages.workspace import Outcome
+from cruxtune.stages.workspace import StageResult
 
-Stage = Callable[[Recipe], Outcome]
+Stage = Callable[[Recipe], StageResult]
 
 STAGES: dict[str, Stage] = {
     "solve": solve,
@@ -30,7 +30,7 @@ class Step:
     """One stage of a run, done."""
 
     verb: str
-    outcome: Outcome
+    result: StageResult
 
 
 def run(recipe: Recipe, verbs: Sequence[str] = tuple(STAGES)) -> Iterator[Step]:

@@ -149,13 +149,17 @@ class TokenWeights:
     """One weight a completion token; the prompt has none."""
 
 
+GREEDY = -1
+"""The `sample` of a greedy response."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A completion of a benchmark problem with its verdict."""
 
     problem_id: str
     sample: int
-    """-1 is the greedy response; sampled ones count from 0."""
+    """GREEDY, or the number of a sampled response, from 0."""
     completion: Completion
     grade: Grade
 

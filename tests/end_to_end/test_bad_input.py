@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import artifacts, cruxtune, write_recipe
+from commands import artifacts, cruxtune, write_recipe
 
 from cruxtune.models import find_model
 from cruxtune.records import Solution
@@ -68,6 +68,35 @@ def test_an_output_directory_of_another_recipe_is_refused_and_left_alone(finishe
     said = complaint("run", finished.parent / "small.toml", "solve.max_new_tokens=99")
     assert "solve.max_new_tokens = 140, the recipe says 99" in said
     assert artifacts(finished) == before
+
+
+def test_problems_that_were_edited_after_they_were_solved_are_refused(recipe, tmp_path):
+    path = tmp_path / "problems.jsonl"
+    path.write_text('{"question": "Tom has 2 pens. How many?", "answer": "2"}')
+    source = ("problems.type=file", f"problems.path={path}")
+    assert cruxtune("solve", recipe, *source).returncode == 0
+    path.write_text('{"question": "Tom has 3 pens. How many?", "answer": "3"}')
+    assert "was made with problems = " in complaint("solve", recipe, *source)
+
+
+def test_a_checkpoint_that_was_changed_is_not_evaluated(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "evaluate" / "sft-seed0")
+    weights = out / "train" / "sft-seed0" / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    said = complaint("evaluate", write_recipe(tmp_path, out))
+    assert "model.safetensors is missing or was changed" in said
+
+
+def test_an_unknown_logger_is_named_before_any_step(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "train")
+    said = complaint("train", write_recipe(tmp_path, out), "train.report_to=['wandbb']")
+    assert "train.report_to names wandbb: transformers knows" in said
 
 
 def test_solutions_of_another_model_are_refused(finished, tmp_path):

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import cruxtune, write_recipe
+from commands import cruxtune, write_recipe
 
 from cruxtune.models import find_model, load_tokenizer
 from cruxtune.problems import PromptEncoder, load_gsm8k

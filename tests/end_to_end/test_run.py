@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import artifacts, command, cruxtune, environment, write_recipe
+from commands import artifacts, command, cruxtune, environment, write_recipe
 
 from cruxtune.records import Position, Rollout, Solution, TokenWeights, Verdict
 from cruxtune.store import read_records

@@ -134,6 +134,7 @@ class ReferenceEngine:
 def inspect_logits(logits: Float[Tensor, "completion vocab"], token_ids: Tensor, top_k: int) -> Inspection:
     """Probabilities, entropies and margins from the logits that predict each token."""
     logprobs = logits.log_softmax(-1)
+    top_k = min(top_k, logits.shape[-1])
     top = logits.topk(max(top_k, 2), dim=-1)
     return Inspection(
         top_ids=top.indices[:, :top_k].cpu().numpy(),

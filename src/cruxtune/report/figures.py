@@ -96,7 +96,7 @@ def _condensed(losses: Sequence[float]) -> tuple[list[float], list[float]]:
     return [float(block.mean()) + 1 for block in blocks], [float(values[block].mean()) for block in blocks]
 
 
-def _look(stroke: Stroke) -> dict:
+def _look(stroke: Stroke) -> dict[str, Any]:
     numbers = [float(part) for part in stroke.dashes.split()]
     return {"color": stroke.colour, "linestyle": (0, numbers) if numbers else "-"}
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -92,7 +93,7 @@ def _lead(text: str) -> str:
     return text.removesuffix(_body(text))
 
 
-def _evidence(token: ShownToken) -> list:
+def _evidence(token: ShownToken) -> list[Any]:
     """One token in the page's JSON: all but its text, which the page holds already."""
     alternatives = [
         [

@@ -7,9 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cruxtune.evaluate import Estimate, mean_estimate, paired_difference, pass_at
-from cruxtune.records import Response, Verdict
-
-GREEDY = -1
+from cruxtune.records import GREEDY, Response, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,22 +10,22 @@ from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
 from cruxtune.stages.resources import open_engine, open_verifier
-from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part, read_records
 from cruxtune.verify import Verifier
 
 
-def annotate(recipe: Recipe) -> Outcome:
+def annotate(recipe: Recipe) -> StageResult:
     """Write the evidence to `annotate/`: every position's alternatives, where they led, the verdicts."""
     space = Workspace(recipe)
     directory, wanted = space.path("annotate"), annotate_manifest(space)
     if is_complete(directory, wanted):
-        return Outcome((directory,), ())
+        return StageResult((directory,), ())
     solutions = annotated_solutions(space)
     with StageWriter(directory, wanted) as writer, open_verifier(recipe) as verifier:
         _write_parts(space, writer, verifier, solutions)
         writer.finish(_counts(recipe, writer, solutions))
-    return Outcome((directory,), (directory,))
+    return StageResult((directory,), (directory,))
 
 
 def annotate_manifest(space: Workspace) -> Manifest:

@@ -10,15 +10,14 @@ from cruxtune.problems import PromptEncoder
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.sections import EvaluateSection
-from cruxtune.records import Problem, Response, Verdict
-from cruxtune.stages.resources import load_problems, open_engine, open_verifier
+from cruxtune.records import GREEDY, Completion, Problem, Response, Verdict
+from cruxtune.stages.resources import open_engine, open_verifier
 from cruxtune.stages.train import training_runs
-from cruxtune.stages.workspace import Outcome, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
+from cruxtune.stages.workspace import StageResult, Workspace
+from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part, require_intact
 from cruxtune.verify import Verifier
 
 BASE = "base"
-GREEDY = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Evaluation:
     benchmark: str
 
 
-def evaluate(recipe: Recipe) -> Outcome:
+def evaluate(recipe: Recipe) -> StageResult:
     """Write one directory of responses a checkpoint and benchmark, `evaluate/<checkpoint>/<benchmark>/`."""
     space = Workspace(recipe)
     wanted = {item: evaluate_manifest(space, item) for item in evaluations(recipe)}
@@ -40,7 +39,7 @@ def evaluate(recipe: Recipe) -> Outcome:
                 due = [item for item in missing if item.checkpoint == checkpoint]
                 _evaluate_checkpoint(space, verifier, checkpoint, {item: wanted[item] for item in due})
     directories = {item: directory_of(space, item) for item in wanted}
-    return Outcome(tuple(directories.values()), tuple(directories[item] for item in missing))
+    return StageResult(tuple(directories.values()), tuple(directories[item] for item in missing))
 
 
 def evaluations(recipe: Recipe) -> list[Evaluation]:
@@ -64,31 +63,38 @@ def evaluate_manifest(space: Workspace, item: Evaluation) -> Manifest:
         "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
     }
     inputs = [] if item.checkpoint == BASE else [space.path("train", item.checkpoint)]
-    return space.manifest("evaluate", settings, inputs)
+    return space.manifest("evaluate", settings, inputs, source=recipe.evaluate.benchmarks[item.benchmark])
 
 
-def respond(
-    engine: Engine,
-    verifier: Verifier,
-    encoder: PromptEncoder,
-    problems: Sequence[Problem],
-    settings: EvaluateSection,
-    seed: int,
-) -> list[Response]:
-    """The greedy response to each problem, then `num_samples` sampled ones."""
-    prompts = [encoder.encode(problem) for problem in problems]
-    greedy = Decoding(settings.max_new_tokens, encoder.stop)
-    sampled = Decoding(settings.max_new_tokens, encoder.stop, settings.temperature, seed)
-    completions = engine.generate(prompts, greedy)
-    if settings.num_samples:
-        completions += engine.generate(prompts * settings.num_samples, sampled)
-    asked = [(sample, problem) for sample in range(GREEDY, settings.num_samples) for problem in problems]
-    texts = [(p, c.text, c.finish_reason) for (_, p), c in zip(asked, completions, strict=True)]
-    grades = verifier.verify_many(texts)
-    return [
-        Response(problem.id, sample, completion, grade)
-        for (sample, problem), completion, grade in zip(asked, completions, grades, strict=True)
-    ]
+@dataclass(frozen=True, slots=True)
+class Responder:
+    """One checkpoint that answers problems, and the verifier that grades it."""
+
+    engine: Engine
+    verifier: Verifier
+    encoder: PromptEncoder
+    settings: EvaluateSection
+
+    def respond(self, problems: Sequence[Problem], seed: int) -> list[Response]:
+        """The greedy response to each problem, then `num_samples` sampled ones."""
+        samples = range(GREEDY, self.settings.num_samples)
+        asked = [(sample, problem) for sample in samples for problem in problems]
+        completions = self._complete(problems, seed)
+        texts = [(p, c.text, c.finish_reason) for (_, p), c in zip(asked, completions, strict=True)]
+        grades = self.verifier.verify_many(texts)
+        return [
+            Response(problem.id, sample, completion, grade)
+            for (sample, problem), completion, grade in zip(asked, completions, grades, strict=True)
+        ]
+
+    def _complete(self, problems: Sequence[Problem], seed: int) -> list[Completion]:
+        settings, stop = self.settings, self.encoder.stop
+        prompts = [self.encoder.encode(problem) for problem in problems]
+        completions = self.engine.generate(prompts, Decoding(settings.max_new_tokens, stop))
+        if settings.num_samples:
+            sampled = Decoding(settings.max_new_tokens, stop, settings.temperature, seed)
+            completions += self.engine.generate(prompts * settings.num_samples, sampled)
+        return completions
 
 
 def _evaluate_checkpoint(
@@ -96,36 +102,29 @@ def _evaluate_checkpoint(
 ) -> None:
     engine = open_engine(space.recipe, _files_of(space, checkpoint))
     encoder = PromptEncoder(space.recipe.prompt.template, engine.tokenizer)
+    responder = Responder(engine, verifier, encoder, space.recipe.evaluate)
     for item, manifest in wanted.items():
-        problems = load_problems(space.recipe.evaluate.benchmarks[item.benchmark])
+        problems = space.problems(space.recipe.evaluate.benchmarks[item.benchmark])
         with StageWriter(directory_of(space, item), manifest) as writer:
-            _write_parts(space, writer, engine, verifier, encoder, item, problems)
+            _write_parts(writer, responder, problems, f"{item.checkpoint} {item.benchmark}")
             writer.finish(_counts(writer.directory, problems, space.recipe.evaluate.part_size))
 
 
 def _files_of(space: Workspace, checkpoint: str) -> ModelFiles:
     if checkpoint == BASE:
         return space.model
-    return ModelFiles(checkpoint, space.path("train", checkpoint, "model"))
+    directory = space.path("train", checkpoint)
+    require_intact(directory)
+    return ModelFiles(checkpoint, directory / "model")
 
 
-def _write_parts(
-    space: Workspace,
-    writer: StageWriter,
-    engine: Engine,
-    verifier: Verifier,
-    encoder: PromptEncoder,
-    item: Evaluation,
-    problems: Sequence[Problem],
-) -> None:
-    settings = space.recipe.evaluate
-    parts = list(parts_of(problems, settings.part_size))
+def _write_parts(writer: StageWriter, responder: Responder, problems: Sequence[Problem], label: str) -> None:
+    parts = list(parts_of(problems, responder.settings.part_size))
     missing = [(index, part) for index, part in parts if not writer.has_part(index, Response)]
     done = len(problems) - sum(len(part) for _, part in missing)
-    with progress_bar(f"evaluate {item.checkpoint} {item.benchmark}", len(problems), done) as bar:
+    with progress_bar(f"evaluate {label}", len(problems), done) as bar:
         for index, part in missing:
-            seed = settings.seed * 10_007 + index
-            responses = respond(engine, verifier, encoder, part, settings, seed)
+            responses = responder.respond(part, responder.settings.seed * 10_007 + index)
             writer.write_part(index, Problem, part)
             writer.write_part(index, Response, responses)
             bar.advance(len(part))

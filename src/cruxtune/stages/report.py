@@ -12,24 +12,25 @@ from cruxtune.report.results import MethodRow, Scores, make_row, score
 from cruxtune.select import Evidence, gather_evidence, strict
 from cruxtune.stages.annotate import annotated_solutions
 from cruxtune.stages.evaluate import BASE, Evaluation, directory_of, evaluations
-from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.stages.train import Run
+from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, read_manifest, read_records
 from cruxtune.store.files import write_atomically
 
 
-def report(recipe: Recipe) -> Outcome:
+def report(recipe: Recipe) -> StageResult:
     """Write `report/report.html` and `report/results.md` from what the other stages wrote."""
     space = Workspace(recipe)
     directory, wanted = space.path("report"), report_manifest(space)
     if is_complete(directory, wanted):
-        return Outcome((directory,), ())
+        return StageResult((directory,), ())
     content = read_content(space)
     with StageWriter(directory, wanted) as writer:
         page, tables = directory / "report.html", directory / "results.md"
         _write(page, _render(content))
         _write(tables, results_markdown(content))
         writer.finish({}, page, tables)
-    return Outcome((directory,), (directory,))
+    return StageResult((directory,), (directory,))
 
 
 def report_manifest(space: Workspace) -> Manifest:
@@ -75,7 +76,7 @@ def read_scores(space: Workspace, benchmark: str) -> dict[str, Scores]:
     """Scores of the base and of every trained method on one benchmark."""
     checkpoints: dict[str, list[str]] = {BASE: [BASE]}
     for selection in space.recipe.train.selections:
-        checkpoints[selection] = [f"{selection}-seed{seed}" for seed in space.recipe.train.seeds]
+        checkpoints[selection] = [Run(selection, seed).name for seed in space.recipe.train.seeds]
     return {
         method: score([_responses(space, name, benchmark) for name in names])
         for method, names in checkpoints.items()
@@ -122,6 +123,7 @@ def _facts(space: Workspace) -> list[tuple[str, str]]:
         ("mean length of a solution", f"{solved['mean_tokens']:.1f} tokens"),
         ("solutions annotated", f"{tried['num_solutions']:.0f}"),
         ("rollouts", f"{tried['num_rollouts']:,.0f} ({tried['num_rollout_tokens']:,.0f} tokens)"),
+        ("critical tokens marked by", _marking_rule(space.recipe).model_dump_json()),
         *((f"share selected by {name}", f"{100 * share:.1f} %") for name, share in _shares(space).items()),
     ]
 
@@ -158,10 +160,14 @@ def _shown_solutions(space: Workspace) -> Iterator[ShownSolution]:
 
 
 def _criticality(space: Workspace, evidence: Evidence) -> list[Criticality]:
-    """By the recipe's first Strict rule; by Strict-k over all of the evidence where it has none."""
-    rules = [rule for rule in space.recipe.select.values() if isinstance(rule, StrictRule)]
-    rule = rules[0] if rules else StrictRule(k=space.recipe.annotate.k)
+    rule = _marking_rule(space.recipe)
     return strict(evidence, rule.k, rule.min_alternative_prob)
+
+
+def _marking_rule(recipe: Recipe) -> StrictRule:
+    """The recipe's first Strict rule; Strict-k over all of the evidence where it has none."""
+    rules = [rule for rule in recipe.select.values() if isinstance(rule, StrictRule)]
+    return rules[0] if rules else StrictRule(k=recipe.annotate.k)
 
 
 def _shown(

@@ -18,11 +18,11 @@ from cruxtune.select import (
     union,
 )
 from cruxtune.stages.annotate import annotated_solutions
-from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, read_records
 
 
-def select(recipe: Recipe) -> Outcome:
+def select(recipe: Recipe) -> StageResult:
     """Write one directory of weights a selection, `select/<name>/`."""
     space = Workspace(recipe)
     wanted = {name: select_manifest(space, rule) for name, rule in recipe.select.items()}
@@ -33,7 +33,7 @@ def select(recipe: Recipe) -> Outcome:
             weights = _weigh(recipe.select, name, evidence)
             _write(space.path("select", name), wanted[name], name, weights)
     directories = {name: space.path("select", name) for name in wanted}
-    return Outcome(tuple(directories.values()), tuple(directories[name] for name in missing))
+    return StageResult(tuple(directories.values()), tuple(directories[name] for name in missing))
 
 
 def select_manifest(space: Workspace, rule: Selection) -> Manifest:

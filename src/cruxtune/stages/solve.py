@@ -9,25 +9,25 @@ from cruxtune.problems import PromptEncoder
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Origin, Problem, Solution, Verdict
-from cruxtune.stages.resources import load_problems, open_engine, open_verifier
-from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.stages.resources import open_engine, open_verifier
+from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
 from cruxtune.verify import Verifier
 
 logger = logging.getLogger(__name__)
 
 
-def solve(recipe: Recipe) -> Outcome:
+def solve(recipe: Recipe) -> StageResult:
     """Write one greedy solution a problem to `solve/`, right ones and wrong ones, with verdicts."""
     space = Workspace(recipe)
     directory, wanted = space.path("solve"), solve_manifest(space)
     if is_complete(directory, wanted):
-        return Outcome((directory,), ())
-    problems = load_problems(recipe.problems)
+        return StageResult((directory,), ())
+    problems = space.problems(recipe.problems)
     with StageWriter(directory, wanted) as writer, open_verifier(recipe) as verifier:
         _write_parts(recipe, space, writer, verifier, problems)
         writer.finish(_counts(directory, problems, recipe.solve.part_size))
-    return Outcome((directory,), (directory,))
+    return StageResult((directory,), (directory,))
 
 
 def solve_manifest(space: Workspace) -> Manifest:
@@ -40,7 +40,7 @@ def solve_manifest(space: Workspace) -> Manifest:
         "solve": recipe.solve.model_dump(mode="json"),
         "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
     }
-    return space.manifest("solve", settings, inputs=())
+    return space.manifest("solve", settings, inputs=(), source=recipe.problems)
 
 
 def solve_problems(

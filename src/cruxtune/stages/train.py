@@ -8,7 +8,7 @@ from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Example, Solution, TokenWeights
 from cruxtune.stages.annotate import annotated_solutions
-from cruxtune.stages.workspace import Outcome, Workspace
+from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, read_records
 from cruxtune.train import make_examples
 from cruxtune.train.processes import is_main_process
@@ -26,7 +26,7 @@ class Run:
         return f"{self.selection}-seed{self.seed}"
 
 
-def train(recipe: Recipe) -> Outcome:
+def train(recipe: Recipe) -> StageResult:
     """Write one directory a run, `train/<selection>-seed<seed>/`, with its checkpoint in `model/`."""
     space = Workspace(recipe)
     runs = training_runs(recipe)
@@ -37,7 +37,7 @@ def train(recipe: Recipe) -> Outcome:
         for run in missing:
             _train(space, run, wanted[run], solutions)
     directories = {run: space.path("train", run.name) for run in runs}
-    return Outcome(tuple(directories.values()), tuple(directories[run] for run in missing))
+    return StageResult(tuple(directories.values()), tuple(directories[run] for run in missing))
 
 
 def training_runs(recipe: Recipe) -> list[Run]:

@@ -8,11 +8,15 @@ from typing import Any
 
 from cruxtune.models import ModelFiles, find_model
 from cruxtune.recipe import Recipe
+from cruxtune.recipe.sources import ProblemSource
+from cruxtune.records import Problem
+from cruxtune.stages.resources import load_problems
 from cruxtune.store import Manifest, ModelIdentity, installed_versions, read_manifest
+from cruxtune.store.files import hash_values
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StageResult:
     """What a stage has to show."""
 
     directories: tuple[Path, ...]
@@ -26,6 +30,7 @@ class Workspace:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        self._problems: dict[str, list[Problem]] = {}
 
     @cached_property
     def model(self) -> ModelFiles:
@@ -38,13 +43,32 @@ class Workspace:
     def path(self, *parts: str) -> Path:
         return self.recipe.output_dir.joinpath(*parts)
 
-    def manifest(self, stage: str, settings: dict[str, Any], inputs: Sequence[Path]) -> Manifest:
-        """What a directory of this stage must say; raises where an input is not complete."""
+    def problems(self, source: ProblemSource) -> list[Problem]:
+        """The problems that a section names, loaded once."""
+        key = source.model_dump_json()
+        if key not in self._problems:
+            self._problems[key] = load_problems(source)
+        return self._problems[key]
+
+    def manifest(
+        self,
+        stage: str,
+        settings: dict[str, Any],
+        inputs: Sequence[Path],
+        source: ProblemSource | None = None,
+    ) -> Manifest:
+        """What a directory of this stage must say; raises where an input is not complete.
+
+        The problems of a `source` are an input too: an edited file is not the file that was solved.
+        """
+        digests = {self.name_of(path): read_manifest(path).digest for path in inputs}
+        if source is not None:
+            digests["problems"] = hash_values(repr(problem) for problem in self.problems(source))
         return Manifest(
             stage=stage,
             settings=settings,
             model=self.identity,
-            inputs={self.name_of(path): read_manifest(path).digest for path in inputs},
+            inputs=digests,
             versions=installed_versions(),
         )
 

@@ -8,6 +8,7 @@ from cruxtune.store.stage import (
     read_manifest,
     read_part,
     read_records,
+    require_intact,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "read_manifest",
     "read_part",
     "read_records",
+    "require_intact",
 ]

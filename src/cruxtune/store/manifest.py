@@ -58,6 +58,8 @@ class Manifest(BaseModel):
     inputs: dict[str, str]
     """Digest of each directory that was read, by its path inside the output directory."""
     versions: dict[str, str]
+    earlier_versions: list[dict[str, str]] = []
+    """Other versions that wrote parts before a stop."""
     complete: bool = False
     parts: list[Part] = []
     counts: dict[str, float] = {}
@@ -67,6 +69,13 @@ class Manifest(BaseModel):
     def digest(self) -> str:
         """Hash of the contents, by which later stages name what they were made from."""
         return hash_values(f"{part.file} {part.sha256}" for part in self.parts)
+
+    def going_on_from(self, recorded: Self | None) -> Self:
+        """This manifest, with the versions that an interrupted run of it was made with."""
+        if recorded is None:
+            return self
+        earlier = [v for v in [*recorded.earlier_versions, recorded.versions] if v != self.versions]
+        return self.model_copy(update={"earlier_versions": earlier})
 
     def write(self, directory: Path) -> None:
         write_json(directory / "manifest.json", self.model_dump(mode="json"))

@@ -14,6 +14,8 @@ from cruxtune.store.schema import from_table, schema_of, to_table
 
 R = TypeVar("R")
 
+VERBS = ("solve", "annotate", "select", "train", "evaluate", "report")
+
 
 class StageWriter:
     """The one process that may write a stage directory, while the `with` block lasts."""
@@ -34,7 +36,8 @@ class StageWriter:
         except OSError as error:
             raise ArtifactError(f"can't write in {self.directory}: {error.strerror}") from error
         try:
-            require_same(self.directory, self._manifest)
+            recorded = require_same(self.directory, self._manifest)
+            self._manifest = self._manifest.going_on_from(recorded)
             self._manifest.write(self.directory)
         except BaseException:
             self._lock.release()
@@ -82,11 +85,14 @@ def read_manifest(directory: Path) -> Manifest:
     """The manifest of a complete directory."""
     manifest = Manifest.read(directory)
     if manifest is None or not manifest.complete:
-        verb = directory.name if manifest is None else manifest.stage
-        raise ArtifactError(
-            f"{directory} is {'missing' if manifest is None else 'not complete'}: run `{verb}` first"
-        )
+        what = "missing" if manifest is None else "not complete"
+        raise ArtifactError(f"{directory} is {what}: run `{_verb_of(directory)}` first")
     return manifest
+
+
+def _verb_of(directory: Path) -> str:
+    """The verb that writes a directory: the name of its own or of the folder that holds it."""
+    return next((name for name in reversed(directory.parts) if name in VERBS), directory.name)
 
 
 def read_records(directory: Path, record_type: type[R]) -> Iterator[R]:
@@ -94,6 +100,12 @@ def read_records(directory: Path, record_type: type[R]) -> Iterator[R]:
     for part in read_manifest(directory).parts:
         if part.file.startswith(f"{_table_name(record_type)}-"):
             yield from _read_part(directory / part.file, part, record_type)
+
+
+def require_intact(directory: Path) -> None:
+    """Raises where a file of a complete directory is not the one that was written."""
+    for part in read_manifest(directory).parts:
+        _require_unchanged(directory / part.file, part)
 
 
 def read_part(directory: Path, index: int, record_type: type[R]) -> list[R]:
@@ -116,11 +128,15 @@ def parts_of(items: Sequence[R], size: int) -> Iterable[tuple[int, Sequence[R]]]
 
 
 def _read_part(path: Path, part: Part, record_type: type[R]) -> Iterator[R]:
+    _require_unchanged(path, part)
+    return from_table(read_parquet(path, schema_of(record_type)), record_type)
+
+
+def _require_unchanged(path: Path, part: Part) -> None:
     if not path.exists() or hash_file(path) != part.sha256:
         raise ArtifactError(
             f"{path} is missing or was changed since it was written: delete {path.parent} and run again"
         )
-    return from_table(read_parquet(path, schema_of(record_type)), record_type)
 
 
 def _describe(path: Path, directory: Path) -> Part:

@@ -6,10 +6,18 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from transformers import PreTrainedModel
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from trl import SFTConfig  # type: ignore[attr-defined]
 
 from cruxtune.errors import RecipeError
 from cruxtune.recipe.sections import LoraSection, TrainSection
+
+
+def _loggers(names: tuple[str, ...]) -> list[str] | str:
+    if unknown := [name for name in names if name not in INTEGRATION_TO_CALLBACK]:
+        known = ", ".join(INTEGRATION_TO_CALLBACK)
+        raise RecipeError(f"train.report_to names {', '.join(unknown)}: transformers knows {known}")
+    return list(names) or "none"
 
 
 def training_arguments(
@@ -39,7 +47,7 @@ def training_arguments(
         save_steps=settings.save_every or 1,
         save_total_limit=2,
         logging_steps=1,
-        report_to=list(settings.report_to) or "none",
+        report_to=_loggers(settings.report_to),
         disable_tqdm=True,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),

@@ -11,7 +11,7 @@ from cruxtune.verify.equivalence import compare_plainly
 from cruxtune.verify.extract import extract_answer
 from cruxtune.verify.process import DEFAULT_MAX_MEMORY_BYTES, DEFAULT_TIMEOUT, AlgebraProcess
 
-Response = tuple[Problem, str, FinishReason | None]
+Submission = tuple[Problem, str, FinishReason | None]
 """What is graded: the problem, the text written in answer, why the writing stopped (if known)."""
 
 _VERDICTS = {True: Verdict.CORRECT, False: Verdict.INCORRECT, None: Verdict.UNGRADED}
@@ -53,7 +53,7 @@ class Verifier:
         """The grade of one response; raises ProblemError where the problem has no usable answer."""
         return self.verify_many([(problem, text, finish_reason)])[0]
 
-    def verify_many(self, responses: Iterable[Response]) -> list[Grade]:
+    def verify_many(self, responses: Iterable[Submission]) -> list[Grade]:
         """The grades of many responses, in their order."""
         responses = list(responses)
         references = [_reference(problem) for problem, _, _ in responses]
@@ -72,7 +72,7 @@ class Verifier:
             for response, reference, answer in zip(responses, references, answers, strict=True)
         ]
 
-    def _verdict(self, response: Response, reference: str, answer: str | None) -> Verdict:
+    def _verdict(self, response: Submission, reference: str, answer: str | None) -> Verdict:
         problem, _, finish_reason = response
         if finish_reason is FinishReason.LENGTH:
             return Verdict.TRUNCATED
