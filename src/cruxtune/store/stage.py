@@ -85,8 +85,8 @@ def read_manifest(directory: Path) -> Manifest:
     """The manifest of a complete directory."""
     manifest = Manifest.read(directory)
     if manifest is None or not manifest.complete:
-        what = "missing" if manifest is None else "not complete"
-        raise ArtifactError(f"{directory} is {what}: run `{_verb_of(directory)}` first")
+        what, verb = ("not complete", manifest.stage) if manifest else ("missing", _verb_of(directory))
+        raise ArtifactError(f"{directory} is {what}: run `{verb}` first")
     return manifest
 
 
