@@ -310,6 +310,7 @@ def test_a_manifest_has_no_clock_no_host_and_no_path(tmp_path):
     assert sorted(stored) == [
         "complete",
         "counts",
+        "earlier_versions",
         "inputs",
         "model",
         "parts",
