@@ -61,7 +61,7 @@ def read_content(space: Workspace) -> Content:
         pass_curves={name: _pass_curves(by_method) for name, by_method in scores.items()},
         loss_curves=_loss_curves(space),
         selections=list(_selections(space)),
-        solutions=list(_shown_solutions(space)),
+        solutions=list(shown_solutions(space)),
         recipe=json.dumps(recipe.model_dump(mode="json", exclude={"output_dir"}), indent=2),
     )
 
@@ -147,7 +147,8 @@ def _loss_curves(space: Workspace) -> dict[str, list[float]]:
     return {name: [entry["loss"] for entry in json.loads(path.read_text())] for name, path in logs.items()}
 
 
-def _shown_solutions(space: Workspace) -> Iterator[ShownSolution]:
+def shown_solutions(space: Workspace) -> Iterator[ShownSolution]:
+    """The first annotated solutions, as the page shows them."""
     solutions = annotated_solutions(space)[: space.recipe.report.num_solutions]
     wanted = {solution.id for solution in solutions}
     rollouts = [r for r in read_records(space.path("annotate"), Rollout) if r.solution_id in wanted]
