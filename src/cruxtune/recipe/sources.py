@@ -18,15 +18,13 @@ class SyntheticProblems(Settings):
     seed: Seed = 0
 
 
-class FileProblems(Settings):
-    """A JSONL, CSV or Parquet file with one problem a row."""
+class Rows(Settings):
+    """A table with one problem a row, in named columns."""
 
-    type: Literal["file"] = "file"
-    path: Path
     question_column: str = "question"
     answer_column: str = "answer"
     id_column: str | None = None
-    """A column of unique ids; without it a row's id is the file's name and its number."""
+    """A column of unique ids; without it a row's id is the table's name and its number."""
     choices_column: str | None = None
     """A column with the list of options, for `kind = "choice"`."""
     kind: AnswerKind = AnswerKind.MATH
@@ -34,7 +32,14 @@ class FileProblems(Settings):
     """Take only the first so many; all when absent."""
 
 
-class HubProblems(Settings):
+class FileProblems(Rows):
+    """A JSONL, CSV or Parquet file with one problem a row."""
+
+    type: Literal["file"] = "file"
+    path: Path
+
+
+class HubProblems(Rows):
     """A data set of the Hugging Face Hub with one problem a row."""
 
     type: Literal["hub"] = "hub"
@@ -42,13 +47,7 @@ class HubProblems(Settings):
     config: str | None = None
     split: str = "train"
     revision: str | None = None
-    """A commit; without it the newest is taken, and recorded nowhere but in the cache."""
-    question_column: str = "question"
-    answer_column: str = "answer"
-    id_column: str | None = None
-    choices_column: str | None = None
-    kind: AnswerKind = AnswerKind.MATH
-    num_problems: PositiveInt | None = None
+    """A commit; without it the newest is taken. What was loaded is hashed in the manifest either way."""
 
 
 class Gsm8kProblems(Settings):

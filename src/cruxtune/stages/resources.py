@@ -11,6 +11,7 @@ from cruxtune.recipe.sources import (
     HubProblems,
     MathProblems,
     ProblemSource,
+    Rows,
     SyntheticProblems,
 )
 from cruxtune.records import Problem
@@ -54,5 +55,5 @@ def load_problems(source: ProblemSource) -> list[Problem]:
     return problems[: source.num_problems]
 
 
-def _columns(source: FileProblems | HubProblems) -> Columns:
+def _columns(source: Rows) -> Columns:
     return Columns(source.question_column, source.answer_column, source.id_column, source.choices_column)
