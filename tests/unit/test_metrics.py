@@ -51,7 +51,9 @@ def test_two_seeds_by_hand():
     # problem means 1, 1/2, 0: variance 1/4, of their mean 1/12
     # seed means 2/3, 1/3: variance 1/18, of their mean 1/36
     # residuals -1/6 1/3 -1/6 and opposite: squares add up to 1/3, over 1 * 2 degrees and 6 cells 1/36
-    assert mean_estimate(scores) == Estimate(0.5, pytest.approx(math.sqrt(1 / 12 + 1 / 36 - 1 / 36)))
+    estimate = mean_estimate(scores)
+    assert estimate.value == 0.5
+    assert estimate.standard_error == pytest.approx(math.sqrt(1 / 12 + 1 / 36 - 1 / 36))
 
 
 def test_seeds_that_agree_add_nothing_to_the_error():

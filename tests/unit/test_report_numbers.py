@@ -61,7 +61,8 @@ def test_a_row_holds_the_estimates_and_the_gain_over_the_baseline():
 def test_the_baseline_has_no_gain_and_greedy_evaluation_no_samples():
     row = make_row("base", "test", score([responses((C,), (W,))]), None)
     assert row.gain is row.sampled is row.pass_at_most is row.sampled_gain is None
-    assert row.greedy == Estimate(0.5, pytest.approx(math.sqrt(0.5 / 2)))
+    assert row.greedy.value == 0.5
+    assert row.greedy.standard_error == pytest.approx(math.sqrt(0.5 / 2))
 
 
 def test_percents_have_their_standard_error():

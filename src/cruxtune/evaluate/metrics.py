@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Real
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def mean_estimate(scores: Float[np.ndarray, "seeds problems"]) -> Estimate:
 
 
 def paired_difference(
-    scores: Float[np.ndarray, "seeds problems"], baseline: Float[np.ndarray, "seeds problems"]
+    scores: Float[np.ndarray, "seeds problems"], baseline: Float[np.ndarray, "rows problems"]
 ) -> Estimate:
     """How much better than a baseline on the same problems; the baseline may have one row for all seeds."""
     return mean_estimate(scores - baseline)
@@ -44,7 +44,7 @@ def two_way_variance(scores: Float[np.ndarray, "seeds problems"]) -> float:
     return max(by_problem + by_seed - both, by_problem, by_seed)
 
 
-def pass_at(n: int, num_samples: int, num_correct: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def pass_at(n: int, num_samples: int, num_correct: Real[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Probability that n of the samples, drawn without return, hold a right one (Chen et al., 2021).
 
     >>> pass_at(2, 4, np.array([0, 1, 4])).tolist()
@@ -54,7 +54,7 @@ def pass_at(n: int, num_samples: int, num_correct: Int[np.ndarray, "*shape"]) ->
         raise ValueError(f"Pass@{n} needs at least {n} samples, there are {num_samples}")
     wrong = num_samples - np.asarray(num_correct)
     factors = [np.clip((wrong - i) / (num_samples - i), 0.0, 1.0) for i in range(n)]
-    return 1.0 - np.prod(factors, axis=0)
+    return np.asarray(1.0 - np.prod(factors, axis=0))
 
 
 def share(values: Sequence[bool] | Bool[np.ndarray, "..."]) -> float:

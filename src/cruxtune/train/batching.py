@@ -58,7 +58,7 @@ def to_labels(
     return input_ids.masked_fill(loss_weights == 0, IGNORED)
 
 
-def _pad(rows: Sequence[Tensor], value: float) -> Tensor:
+def _pad(rows: Sequence[Tensor], value: float | int) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
 
 
