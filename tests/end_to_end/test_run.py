@@ -1,5 +1,6 @@
 """`cruxtune run` from problems to the page: whole, again, stopped and gone on with."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -53,6 +54,17 @@ def test_a_second_run_does_nothing_and_says_so_in_seconds(finished):
     assert "nothing to do" in result.stdout
     assert time.monotonic() - began < 30
     assert artifacts(finished) == before
+
+
+def test_another_selection_is_added_to_a_finished_run_and_the_report_is_made_again(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    recipe = write_recipe(tmp_path, out)
+    result = cruxtune("run", recipe, "select.strict2={type='strict', k=2}")
+    assert result.returncode == 0, result.stderr
+    assert "strict2" in (out / "report" / "report.html").read_text()
+    before, after = artifacts(finished), artifacts(out)
+    assert all(after[name] == before[name] for name in before if not name.startswith("report/"))
 
 
 def test_a_finished_run_does_not_import_torch(finished):

@@ -14,7 +14,7 @@ from cruxtune.stages.annotate import annotated_solutions
 from cruxtune.stages.evaluate import BASE, Evaluation, directory_of, evaluations
 from cruxtune.stages.train import Run
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, read_manifest, read_records
+from cruxtune.store import Manifest, StageWriter, forget_other, is_complete, read_manifest, read_records
 from cruxtune.store.files import write_atomically
 
 
@@ -22,6 +22,7 @@ def report(recipe: Recipe) -> StageResult:
     """Write `report/report.html` and `report/results.md` from what the other stages wrote."""
     space = Workspace(recipe)
     directory, wanted = space.path("report"), report_manifest(space)
+    forget_other(directory, wanted)
     if is_complete(directory, wanted):
         return StageResult((directory,), ())
     content = read_content(space)

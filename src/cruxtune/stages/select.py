@@ -1,12 +1,13 @@
 """Select: loss weights for every solution under every rule of the recipe. No model is needed."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from cruxtune.errors import SelectionError
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.rules import AllTokens, GradedRule, RandomTokens, Selection, StrictRule, UnionRule
-from cruxtune.records import Rollout, Solution, TokenWeights
+from cruxtune.records import FinishReason, Rollout, Solution, TokenWeights
 from cruxtune.select import (
     Evidence,
     all_tokens,
@@ -21,6 +22,11 @@ from cruxtune.stages.annotate import annotated_solutions
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, read_records
 
+logger = logging.getLogger(__name__)
+
+MIN_STOP_SHARE = 0.01
+"""Of the solutions' stop tokens; a selection that takes fewer gets a warning."""
+
 
 def select(recipe: Recipe) -> StageResult:
     """Write one directory of weights a selection, `select/<name>/`."""
@@ -28,10 +34,13 @@ def select(recipe: Recipe) -> StageResult:
     wanted = {name: select_manifest(space, rule) for name, rule in recipe.select.items()}
     missing = [name for name in wanted if not is_complete(space.path("select", name), wanted[name])]
     if missing:
-        evidence = _read_evidence(space)
+        solutions = annotated_solutions(space)
+        evidence = gather_evidence(solutions, read_records(space.path("annotate"), Rollout))
         for name in missing:
             weights = _weigh(recipe.select, name, evidence)
-            _write(space.path("select", name), wanted[name], name, weights)
+            counts = _counts(solutions, weights)
+            _check(name, counts)
+            _write(space.path("select", name), wanted[name], weights, counts)
     directories = {name: space.path("select", name) for name in wanted}
     return StageResult(tuple(directories.values()), tuple(directories[name] for name in missing))
 
@@ -71,25 +80,41 @@ def _weigh(rules: dict[str, Selection], name: str, evidence: Sequence[Evidence])
     return [TokenWeights(e.solution_id, w) for e, w in zip(evidence, weights, strict=True)]
 
 
-def _read_evidence(space: Workspace) -> list[Evidence]:
-    solutions: list[Solution] = annotated_solutions(space)
-    return gather_evidence(solutions, read_records(space.path("annotate"), Rollout))
-
-
-def _write(directory: Path, wanted: Manifest, name: str, weights: Sequence[TokenWeights]) -> None:
+def _counts(solutions: Sequence[Solution], weights: Sequence[TokenWeights]) -> dict[str, float]:
     num_tokens = sum(len(item.loss_weights) for item in weights)
     num_selected = sum(weight > 0 for item in weights for weight in item.loss_weights)
-    if not num_selected:
+    stopped = [s.completion.finish_reason is FinishReason.STOP for s in solutions]
+    return {
+        "num_tokens": num_tokens,
+        "num_selected": num_selected,
+        "share_selected": num_selected / num_tokens,
+        "weight_sum": sum(weight for item in weights for weight in item.loss_weights),
+        "num_stop_tokens": sum(stopped),
+        "num_stop_tokens_selected": sum(
+            has_stop and item.loss_weights[-1] > 0 for has_stop, item in zip(stopped, weights, strict=True)
+        ),
+    }
+
+
+def _check(name: str, counts: dict[str, float]) -> None:
+    """Refuse a selection of nothing; warn of one from which a model could unlearn to stop."""
+    if not counts["num_selected"]:
         raise SelectionError(
-            f"select.{name} selects none of {num_tokens} tokens: there is nothing to train on"
+            f"select.{name} selects none of {counts['num_tokens']} tokens: there is nothing to train on"
         )
+    if counts["num_stop_tokens_selected"] < MIN_STOP_SHARE * counts["num_stop_tokens"]:
+        logger.warning(
+            "select.%s selects the stop token in %d of %d solutions: a model that never trains on it can "
+            "forget to stop, so look at the share that is cut off",
+            name,
+            counts["num_stop_tokens_selected"],
+            counts["num_stop_tokens"],
+        )
+
+
+def _write(
+    directory: Path, wanted: Manifest, weights: Sequence[TokenWeights], counts: dict[str, float]
+) -> None:
     with StageWriter(directory, wanted) as writer:
         writer.write_part(0, TokenWeights, weights)
-        writer.finish(
-            {
-                "num_tokens": num_tokens,
-                "num_selected": num_selected,
-                "share_selected": num_selected / num_tokens,
-                "weight_sum": sum(weight for item in weights for weight in item.loss_weights),
-            }
-        )
+        writer.finish(counts)

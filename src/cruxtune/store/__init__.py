@@ -3,6 +3,7 @@
 from cruxtune.store.manifest import Manifest, ModelIdentity, installed_versions
 from cruxtune.store.stage import (
     StageWriter,
+    forget_other,
     is_complete,
     parts_of,
     read_manifest,
@@ -15,6 +16,7 @@ __all__ = [
     "Manifest",
     "ModelIdentity",
     "StageWriter",
+    "forget_other",
     "installed_versions",
     "is_complete",
     "parts_of",

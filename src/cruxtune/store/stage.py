@@ -71,6 +71,13 @@ def is_complete(directory: Path, wanted: Manifest) -> bool:
     return recorded is not None and recorded.complete
 
 
+def forget_other(directory: Path, wanted: Manifest) -> None:
+    """Let a directory be made again if it was made from something else: for what costs nothing to make."""
+    recorded = Manifest.read(directory)
+    if recorded is not None and difference(recorded, wanted):
+        (directory / "manifest.json").unlink()
+
+
 def require_same(directory: Path, wanted: Manifest) -> Manifest | None:
     """The manifest of a directory that was begun for the same recipe, model and inputs."""
     recorded = Manifest.read(directory)
