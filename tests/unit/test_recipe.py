@@ -249,3 +249,9 @@ def test_a_byte_order_mark_does_no_harm_and_other_encodings_are_refused(tmp_path
     path.write_text('name = "é"' + SMALL, encoding="latin-1")
     with pytest.raises(RecipeError, match=r"can't read the recipe .*mine\.toml"):
         load_recipe(path)
+
+
+def test_a_baseline_that_is_not_evaluated_is_refused():
+    assert load_recipe("tiny", ["report.baseline=random"]).report.baseline == "random"
+    with pytest.raises(RecipeError, match="report.baseline names 'union', which is not evaluated: base, sft"):
+        load_recipe("tiny", ["report.baseline=union"])

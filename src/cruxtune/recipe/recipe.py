@@ -64,6 +64,15 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _baseline_is_evaluated(self) -> Self:
+        known = ("base", *self.train.selections)
+        if self.report.baseline not in (None, *known):
+            raise ValueError(
+                f"report.baseline names {self.report.baseline!r}, which is not evaluated: {', '.join(known)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _evidence_suffices(self) -> Self:
         for name, rule in self.select.items():
             if isinstance(rule, StrictRule | UnionRule | GradedRule) and rule.k > self.annotate.k:

@@ -140,3 +140,5 @@ class ReportSection(Settings):
 
     num_solutions: NonNegativeInt = 12
     """Annotated solutions to show."""
+    baseline: str | None = None
+    """The method that gains are measured against, or `base`; when absent, the first plain SFT."""

@@ -68,9 +68,11 @@ def read_content(space: Workspace) -> Content:
 
 
 def baseline_of(recipe: Recipe) -> str:
-    """The method that gains are measured against: plain SFT if it is trained, else the base model."""
+    """The method that gains are measured against: as asked, else plain SFT, else the base model."""
     trained = recipe.train.selections
-    return next((name for name in trained if isinstance(recipe.select[name], AllTokens)), BASE)
+    return recipe.report.baseline or next(
+        (name for name in trained if isinstance(recipe.select[name], AllTokens)), BASE
+    )
 
 
 def read_scores(space: Workspace, benchmark: str) -> dict[str, Scores]:
