@@ -118,7 +118,7 @@ def test_a_typo_names_the_key_and_the_nearest_one(override, expected):
 
 
 def test_a_key_like_no_other_lists_the_known_ones():
-    assert complaint("report.zzz=1") == "unknown key `report.zzz`: known here are num_solutions"
+    assert complaint("report.zzz=1") == "unknown key `report.zzz`: known here are num_solutions, baseline"
 
 
 @pytest.mark.parametrize(
@@ -253,5 +253,5 @@ def test_a_byte_order_mark_does_no_harm_and_other_encodings_are_refused(tmp_path
 
 def test_a_baseline_that_is_not_evaluated_is_refused():
     assert load_recipe("tiny", ["report.baseline=random"]).report.baseline == "random"
-    with pytest.raises(RecipeError, match="report.baseline names 'union', which is not evaluated: base, sft"):
+    with pytest.raises(RecipeError, match=r"report\.baseline names 'union', which is not evaluated"):
         load_recipe("tiny", ["report.baseline=union"])
