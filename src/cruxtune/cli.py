@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from cruxtune import __version__
 from cruxtune.errors import CruxtuneError, RecipeError
@@ -123,8 +124,10 @@ def _walk(name: str, overrides: list[str] | None, verb: str | None) -> None:
     except KeyboardInterrupt as interrupt:
         print("\ncruxtune: stopped. Finished parts are kept: the same command goes on.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from interrupt
-    if verb is None or verb == "report":
+    if num_made and verb in (None, "report"):
         _print_results(recipe)
+    if verb in (None, "report"):
+        print(f"\n{recipe.output_dir / 'report' / 'report.html'}")
     if verb is None and num_made == 0:
         print(f"nothing to do: {recipe.output_dir} is complete")
     elif verb is None:
@@ -139,24 +142,24 @@ def _follow(steps: Any, output_dir: Path) -> int:
         seconds = time.monotonic() - since
         made = len(step.result.made)
         num_made += made
-        _print_step(step, seconds)
+        _print_step(step, seconds, output_dir)
         if made:
             _log(output_dir, {"stage": step.verb, "seconds": round(seconds, 1), "directories": made})
         since = time.monotonic()
     return num_made
 
 
-def _print_step(step: Any, seconds: float) -> None:
+def _print_step(step: Any, seconds: float, output_dir: Path) -> None:
     from cruxtune.store import read_manifest
 
     made, directories = step.result.made, step.result.directories
-    how = f"{_duration(seconds)}" if made else "was done already"
+    how = _duration(seconds) if made else "was done already" if directories else "nothing is asked for"
     where = (
         directories[0]
         if len(directories) == 1
-        else f"{directories[0].parent} ({len(directories)} directories)"
+        else f"{output_dir / step.verb} ({len(directories)} directories)"
     )
-    console.print(f"[bold]{step.verb:<9}[/bold] {where}  {how}", highlight=False, soft_wrap=True)
+    console.print(f"[bold]{step.verb:<9}[/bold] {escape(str(where))}  {how}", highlight=False, soft_wrap=True)
     if len(directories) == 1 and made:
         counts = read_manifest(directories[0]).counts
         print("          " + ", ".join(f"{key} {value:.4g}" for key, value in counts.items() if value))
@@ -164,14 +167,14 @@ def _print_step(step: Any, seconds: float) -> None:
 
 def _print_results(recipe: Any) -> None:
     from cruxtune.report.tables import terminal_table
-    from cruxtune.stages.report import read_content
+    from cruxtune.stages.report import baseline_of, read_rows, read_shares
     from cruxtune.stages.workspace import Workspace
 
-    content = read_content(Workspace(recipe))
-    for rows in content.rows.values():
+    space = Workspace(recipe)
+    shares, baseline = read_shares(space), baseline_of(recipe)
+    for rows in read_rows(space).values():
         console.print()
-        console.print(terminal_table(rows, content.shares, content.baseline, content.num_samples))
-    print(f"\n{recipe.output_dir / 'report' / 'report.html'}")
+        console.print(terminal_table(rows, shares, baseline, recipe.evaluate.num_samples))
 
 
 def _print_next(arguments: list[str], verb: str | None, verbs: list[str]) -> None:

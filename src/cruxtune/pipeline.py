@@ -34,6 +34,9 @@ class Step:
 
 
 def run(recipe: Recipe, verbs: Sequence[str] = tuple(STAGES)) -> Iterator[Step]:
-    """Walk the stages, yielding each as it is done. What an earlier run completed is not made again."""
+    """Walk the stages, yielding each as it is done: a generator, which does nothing until it is iterated.
+
+    What an earlier run completed is not made again.
+    """
     for verb in verbs:
         yield Step(verb, STAGES[verb](recipe))

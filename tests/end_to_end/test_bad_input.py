@@ -76,7 +76,7 @@ def test_problems_that_were_edited_after_they_were_solved_are_refused(recipe, tm
     source = ("problems.type=file", f"problems.path={path}")
     assert cruxtune("solve", recipe, *source).returncode == 0
     path.write_text('{"question": "Tom has 3 pens. How many?", "answer": "3"}')
-    assert "was made with problems = " in complaint("solve", recipe, *source)
+    assert "was made from other contents of `problems`" in complaint("solve", recipe, *source)
 
 
 def test_a_checkpoint_that_was_changed_is_not_evaluated(finished, tmp_path):
@@ -103,9 +103,50 @@ def test_solutions_of_another_model_are_refused(finished, tmp_path):
     other = copy_of_tiny(tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps({**config, "rope_theta": 12345.0}))
-    assert "was made with tiny" in complaint(
-        "annotate", finished.parent / "small.toml", f"model.name={other}"
-    )
+    out = tmp_path / "out"
+    shutil.copytree(finished / "solve", out / "solve")
+    recipe = write_recipe(tmp_path, out)
+    assert "was made with tiny" in complaint("annotate", recipe, f"model.name={other}")
+    assert not (out / "annotate").exists()
+
+
+@pytest.mark.parametrize("override", ["solve.max_new_tokens=50", "prompt.template=direct"])
+def test_solutions_of_another_template_or_limit_are_not_annotated(finished, tmp_path, override):
+    out = tmp_path / "out"
+    shutil.copytree(finished / "solve", out / "solve")
+    said = complaint("annotate", write_recipe(tmp_path, out), override)
+    assert "out/solve was made with" in said
+
+
+def test_responses_of_another_temperature_are_not_reported(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "report")
+    said = complaint("report", write_recipe(tmp_path, out), "evaluate.temperature=0.5")
+    assert "was made with evaluate.temperature = 1.0, the recipe says 0.5" in said
+
+
+def test_the_same_model_at_another_place_is_the_same_model(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    moved = copy_of_tiny(tmp_path / "moved")
+    result = cruxtune("run", write_recipe(tmp_path, out), f"model.name={moved}")
+    assert result.returncode == 0 and "nothing to do" in result.stdout
+
+
+def test_an_evaluation_of_the_base_alone_is_a_run(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    result = cruxtune("run", write_recipe(tmp_path, out), "train.selections=[]")
+    assert result.returncode == 0, result.stderr
+    assert "nothing is asked for" in result.stdout
+
+
+def test_damaged_weights_are_named(recipe, tmp_path):
+    broken = copy_of_tiny(tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2_000_000])
+    assert "can't load" in complaint("solve", recipe, f"model.name={broken}")
 
 
 def test_a_model_without_a_pad_token_solves_the_same(finished, recipe, tmp_path):

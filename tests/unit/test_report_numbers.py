@@ -90,7 +90,7 @@ def test_the_terminal_table_shows_names_as_they_are():
     console = Console(width=200, file=StringIO())
     console.print(terminal_table([row], {}, "base", 2))
     text = console.file.getvalue()
-    assert "cft[red]" in text and "test[b]: 3 problems, 2 seeds" in text
+    assert "cft[red]" in text and "test[b]: 3 problems, seeds: 2" in text
 
 
 def test_without_samples_no_column_speaks_of_them():

@@ -1,8 +1,10 @@
 """Models as transformers loads them, with complaints that name the remedy."""
 
+import os
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -20,22 +22,28 @@ def load_model(
     """The causal language model in a directory, in evaluation mode on its device."""
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             files.directory,
             dtype=dtype,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"can't load {files.name}: {str(error).splitlines()[0]}") from error
-    model.to(pick_device(device))  # type: ignore[arg-type]
-    return model.eval()
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        raise ModelError(
+            f"the weights of {files.name} lack {len(missing)} tensors, the first is {missing[0]}"
+        )
+    return model.to(pick_device(device)).eval()
 
 
 def pick_device(device: str) -> torch.device:
-    """`auto` is a GPU if there is one."""
+    """`auto` is a GPU if there is one: the one of this process where there are several."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        local_rank = os.environ.get("LOCAL_RANK", "0")
+        return torch.device(f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:

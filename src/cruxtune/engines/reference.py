@@ -102,7 +102,7 @@ class ReferenceEngine:
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
         with torch.random.fork_rng(enabled=not decoding.is_greedy):
             if not decoding.is_greedy:
-                torch.manual_seed(decoding.seed * 1_000_003 + batch_number)
+                torch.manual_seed((decoding.seed * 1_000_003 + batch_number) % 2**63)
             output = self.model.generate(  # type: ignore[operator]
                 input_ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),

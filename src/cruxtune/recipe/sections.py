@@ -25,7 +25,10 @@ class ModelSection(Settings):
 
 
 class EngineSection(Settings):
-    """What writes completions. Its settings change speed, not results."""
+    """What writes completions. Its settings change speed, not greedy results.
+
+    Sampled responses depend on `batch_size`: rows of a batch share one stream of random numbers.
+    """
 
     type: Literal["reference"] = "reference"
     batch_size: PositiveInt = 64

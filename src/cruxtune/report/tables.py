@@ -24,10 +24,12 @@ def terminal_table(
     """One benchmark as a table for rich; narrow enough for 80 columns, so without the last two columns."""
     first = rows[0]
     num_seeds = max(row.num_seeds for row in rows)
-    title = f"{first.benchmark}: {first.num_problems} problems, {num_seeds} seeds, percent ± standard error"
+    title = f"{first.benchmark}: {first.num_problems} problems, seeds: {num_seeds}, percent ± standard error"
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
     for name in _headers(baseline, num_samples)[:-2]:
-        table.add_column(escape(name), justify="left" if name == "method" else "right")
+        short = name.removeprefix("greedy ").removeprefix("Pass@1 ") or name
+        is_left = name == "method"
+        table.add_column(escape(short), justify="left" if is_left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell.replace(" ", "")) for cell in _cells(row, shares, num_samples)[:-2]))
     return table

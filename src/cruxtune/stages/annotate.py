@@ -1,6 +1,7 @@
 """Annotate: the counterfactual test at every position of every correct solution (eq. 5-7)."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from cruxtune.counterfactual import Annotator
 from cruxtune.engines import Decoding, Engine
@@ -10,8 +11,9 @@ from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
 from cruxtune.stages.resources import open_engine, open_verifier
+from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part, read_records
+from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part_table, read_records
 from cruxtune.verify import Verifier
 
 
@@ -38,7 +40,7 @@ def annotate_manifest(space: Workspace) -> Manifest:
         "annotate": recipe.annotate.model_dump(mode="json"),
         "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
     }
-    return space.manifest("annotate", settings, inputs=[space.path("solve")])
+    return space.manifest("annotate", settings, inputs={space.path("solve"): solve_manifest(space)})
 
 
 def annotated_solutions(space: Workspace) -> list[Solution]:
@@ -86,17 +88,17 @@ def _annotator(recipe: Recipe, engine: Engine, verifier: Verifier) -> Annotator:
 
 
 def _counts(recipe: Recipe, writer: StageWriter, solutions: Sequence[Solution]) -> dict[str, float]:
-    rollouts = list(_all_rollouts(recipe, writer, solutions))
-    num_tokens = sum(len(solution.completion.token_ids) for solution in solutions)
+    """From the columns that are needed, a part at a time: rollouts can be millions."""
+    verdicts: Counter[str] = Counter()
+    num_tokens = 0
+    for index, _ in parts_of(solutions, recipe.annotate.part_size):
+        table = read_part_table(writer.directory, index, Rollout)
+        verdicts.update(table["verdict"].to_pylist())
+        num_tokens += sum(len(chunk.values) for chunk in table["token_ids"].chunks)
     return {
         "num_solutions": len(solutions),
-        "num_positions": num_tokens,
-        "num_rollouts": len(rollouts),
-        "num_rollout_tokens": sum(len(rollout.continuation.token_ids) for rollout in rollouts),
-        **{f"num_{verdict}": sum(r.grade.verdict is verdict for r in rollouts) for verdict in Verdict},
+        "num_positions": sum(len(solution.completion.token_ids) for solution in solutions),
+        "num_rollouts": verdicts.total(),
+        "num_rollout_tokens": num_tokens,
+        **{f"num_{verdict}": verdicts[verdict] for verdict in Verdict},
     }
-
-
-def _all_rollouts(recipe: Recipe, writer: StageWriter, solutions: Sequence[Solution]) -> Iterator[Rollout]:
-    for index, _ in parts_of(solutions, recipe.annotate.part_size):
-        yield from read_part(writer.directory, index, Rollout)

@@ -12,7 +12,7 @@ from cruxtune.recipe import Recipe
 from cruxtune.recipe.sections import EvaluateSection
 from cruxtune.records import GREEDY, Completion, Problem, Response, Verdict
 from cruxtune.stages.resources import open_engine, open_verifier
-from cruxtune.stages.train import training_runs
+from cruxtune.stages.train import train_manifest, training_runs
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part, require_intact
 from cruxtune.verify import Verifier
@@ -59,10 +59,13 @@ def evaluate_manifest(space: Workspace, item: Evaluation) -> Manifest:
         "model": space.numerics(),
         "prompt": recipe.prompt.model_dump(mode="json"),
         "evaluate": recipe.evaluate.model_dump(mode="json", exclude={"benchmarks"}),
-        "problems": recipe.evaluate.benchmarks[item.benchmark].model_dump(mode="json"),
+        "engine": recipe.engine.model_dump(mode="json", include={"batch_size"}),
+        "problems": recipe.evaluate.benchmarks[item.benchmark].model_dump(mode="json", exclude={"path"}),
         "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
     }
-    inputs = [] if item.checkpoint == BASE else [space.path("train", item.checkpoint)]
+    runs = {run.name: run for run in training_runs(recipe)}
+    run = runs.get(item.checkpoint)
+    inputs = {space.path("train", run.name): train_manifest(space, run)} if run else {}
     return space.manifest("evaluate", settings, inputs, source=recipe.evaluate.benchmarks[item.benchmark])
 
 

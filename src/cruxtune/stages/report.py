@@ -1,8 +1,10 @@
 """Report: the numbers of a run as tables, and one page that works offline."""
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.rules import AllTokens, StrictRule
@@ -10,12 +12,24 @@ from cruxtune.records import Criticality, Position, Problem, Response, Rollout, 
 from cruxtune.report.content import Content, ShownAlternative, ShownSolution, ShownToken
 from cruxtune.report.results import MethodRow, Scores, make_row, score
 from cruxtune.select import Evidence, gather_evidence, strict
-from cruxtune.stages.annotate import annotated_solutions
-from cruxtune.stages.evaluate import BASE, Evaluation, directory_of, evaluations
+from cruxtune.stages.annotate import annotate_manifest, annotated_solutions
+from cruxtune.stages.evaluate import BASE, Evaluation, directory_of, evaluate_manifest, evaluations
+from cruxtune.stages.select import select_manifest
+from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.train import Run
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, forget_other, is_complete, read_manifest, read_records
+from cruxtune.store import (
+    Manifest,
+    StageWriter,
+    forget_other,
+    is_complete,
+    read_manifest,
+    read_part,
+    read_records,
+)
 from cruxtune.store.files import write_atomically
+
+R = TypeVar("R", Position, Rollout)
 
 
 def report(recipe: Recipe) -> StageResult:
@@ -37,12 +51,12 @@ def report(recipe: Recipe) -> StageResult:
 def report_manifest(space: Workspace) -> Manifest:
     """What `report/` must have been made from: every directory of the run."""
     recipe = space.recipe
-    inputs = [
-        space.path("solve"),
-        space.path("annotate"),
-        *(space.path("select", name) for name in recipe.select),
-        *(directory_of(space, item) for item in evaluations(recipe)),
-    ]
+    inputs = {
+        space.path("solve"): solve_manifest(space),
+        space.path("annotate"): annotate_manifest(space),
+        **{space.path("select", name): select_manifest(space, rule) for name, rule in recipe.select.items()},
+        **{directory_of(space, item): evaluate_manifest(space, item) for item in evaluations(recipe)},
+    }
     settings = {"report": recipe.report.model_dump(mode="json"), "name": recipe.name}
     return space.manifest("report", settings, inputs)
 
@@ -51,14 +65,13 @@ def read_content(space: Workspace) -> Content:
     """Everything that a report shows, from the stage directories."""
     recipe = space.recipe
     scores = {name: read_scores(space, name) for name in recipe.evaluate.benchmarks}
-    baseline = baseline_of(recipe)
     return Content(
         title=f"Cruxtune: {recipe.name}",
         facts=_facts(space),
-        baseline=baseline,
+        baseline=baseline_of(recipe),
         num_samples=recipe.evaluate.num_samples,
-        rows={name: _rows(name, by_method, baseline) for name, by_method in scores.items()},
-        shares=_shares(space),
+        rows=_rows(scores, baseline_of(recipe)),
+        shares=read_shares(space),
         pass_curves={name: _pass_curves(by_method) for name, by_method in scores.items()},
         loss_curves=_loss_curves(space),
         selections=list(_selections(space)),
@@ -101,11 +114,20 @@ def _responses(space: Workspace, checkpoint: str, benchmark: str) -> Iterator[Re
     return read_records(directory_of(space, Evaluation(checkpoint, benchmark)), Response)
 
 
-def _rows(benchmark: str, by_method: dict[str, Scores], baseline: str) -> list[MethodRow]:
-    return [
-        make_row(method, benchmark, scores, None if method == baseline else by_method[baseline])
-        for method, scores in by_method.items()
-    ]
+def read_rows(space: Workspace) -> dict[str, list[MethodRow]]:
+    """The rows of every benchmark's table."""
+    scores = {name: read_scores(space, name) for name in space.recipe.evaluate.benchmarks}
+    return _rows(scores, baseline_of(space.recipe))
+
+
+def _rows(scores: dict[str, dict[str, Scores]], baseline: str) -> dict[str, list[MethodRow]]:
+    return {
+        benchmark: [
+            make_row(method, benchmark, own, None if method == baseline else by_method[baseline])
+            for method, own in by_method.items()
+        ]
+        for benchmark, by_method in scores.items()
+    }
 
 
 def _pass_curves(by_method: dict[str, Scores]) -> dict[str, list[float]]:
@@ -127,11 +149,15 @@ def _facts(space: Workspace) -> list[tuple[str, str]]:
         ("solutions annotated", f"{tried['num_solutions']:.0f}"),
         ("rollouts", f"{tried['num_rollouts']:,.0f} ({tried['num_rollout_tokens']:,.0f} tokens)"),
         ("critical tokens marked by", _marking_rule(space.recipe).model_dump_json()),
-        *((f"share selected by {name}", f"{100 * share:.1f} %") for name, share in _shares(space).items()),
+        *(
+            (f"share selected by {name}", f"{100 * share:.1f} %")
+            for name, share in read_shares(space).items()
+        ),
     ]
 
 
-def _shares(space: Workspace) -> dict[str, float]:
+def read_shares(space: Workspace) -> dict[str, float]:
+    """The share of tokens that each selection takes."""
     return {
         name: read_manifest(space.path("select", name)).counts["share_selected"]
         for name in space.recipe.select
@@ -152,15 +178,26 @@ def _loss_curves(space: Workspace) -> dict[str, list[float]]:
 
 def shown_solutions(space: Workspace) -> Iterator[ShownSolution]:
     """The first annotated solutions, as the page shows them."""
-    solutions = annotated_solutions(space)[: space.recipe.report.num_solutions]
-    wanted = {solution.id for solution in solutions}
-    rollouts = [r for r in read_records(space.path("annotate"), Rollout) if r.solution_id in wanted]
-    positions = [p for p in read_records(space.path("annotate"), Position) if p.solution_id in wanted]
+    recipe = space.recipe
+    solutions = annotated_solutions(space)[: recipe.report.num_solutions]
+    indices = range(-(-len(solutions) // recipe.annotate.part_size))
+    positions = _by_solution(space, indices, Position)
+    rollouts = _by_solution(space, indices, Rollout)
     problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
-    for solution, evidence in zip(solutions, gather_evidence(solutions, rollouts), strict=True):
-        own = [p for p in positions if p.solution_id == solution.id]
-        tried = [r for r in rollouts if r.solution_id == solution.id]
-        yield _shown(problems[solution.problem_id], solution, _criticality(space, evidence), own, tried)
+    tried = [rollout for solution in solutions for rollout in rollouts[solution.id]]
+    for solution, evidence in zip(solutions, gather_evidence(solutions, tried), strict=True):
+        criticality = _criticality(space, evidence)
+        own, alternatives = positions[solution.id], rollouts[solution.id]
+        yield _shown(problems[solution.problem_id], solution, criticality, own, alternatives)
+
+
+def _by_solution(space: Workspace, indices: Iterable[int], record_type: type[R]) -> dict[str, list[R]]:
+    """The records of the first parts of the evidence, which hold the first solutions."""
+    grouped: dict[str, list[R]] = defaultdict(list)
+    for index in indices:
+        for record in read_part(space.path("annotate"), index, record_type):
+            grouped[record.solution_id].append(record)
+    return grouped
 
 
 def _criticality(space: Workspace, evidence: Evidence) -> list[Criticality]:

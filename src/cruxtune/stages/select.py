@@ -18,7 +18,7 @@ from cruxtune.select import (
     to_weights,
     union,
 )
-from cruxtune.stages.annotate import annotated_solutions
+from cruxtune.stages.annotate import annotate_manifest, annotated_solutions
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, read_records
 
@@ -50,7 +50,7 @@ def select_manifest(space: Workspace, rule: Selection) -> Manifest:
     settings = {"rule": rule.model_dump(mode="json")}
     if isinstance(rule, RandomTokens):
         settings["match"] = space.recipe.select[rule.match].model_dump(mode="json")
-    return space.manifest("select", settings, inputs=[space.path("annotate")])
+    return space.manifest("select", settings, inputs={space.path("annotate"): annotate_manifest(space)})
 
 
 def apply_rule(rule: Selection, evidence: Sequence[Evidence]) -> list[list[float]]:

@@ -35,12 +35,12 @@ def solve_manifest(space: Workspace) -> Manifest:
     recipe = space.recipe
     settings = {
         "model": space.numerics(),
-        "problems": recipe.problems.model_dump(mode="json"),
+        "problems": recipe.problems.model_dump(mode="json", exclude={"path"}),
         "prompt": recipe.prompt.model_dump(mode="json"),
         "solve": recipe.solve.model_dump(mode="json"),
         "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
     }
-    return space.manifest("solve", settings, inputs=(), source=recipe.problems)
+    return space.manifest("solve", settings, inputs={}, source=recipe.problems)
 
 
 def solve_problems(

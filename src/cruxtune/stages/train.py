@@ -1,5 +1,6 @@
 """Train: one checkpoint a selection and seed, all from the same base (eq. 8)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Example, Solution, TokenWeights
 from cruxtune.stages.annotate import annotated_solutions
+from cruxtune.stages.select import select_manifest
+from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, read_records
 from cruxtune.train import make_examples
@@ -54,7 +57,12 @@ def train_manifest(space: Workspace, run: Run) -> Manifest:
         "train": section.model_dump(mode="json", exclude=excluded),
         "run": {"selection": run.selection, "seed": run.seed},
     }
-    return space.manifest("train", settings, [space.path("solve"), space.path("select", run.selection)])
+    rule = space.recipe.select[run.selection]
+    inputs = {
+        space.path("solve"): solve_manifest(space),
+        space.path("select", run.selection): select_manifest(space, rule),
+    }
+    return space.manifest("train", settings, inputs)
 
 
 def _train(space: Workspace, run: Run, wanted: Manifest, solutions: Sequence[Solution]) -> None:
@@ -100,4 +108,4 @@ def _finetune(
 def num_steps(recipe: Recipe, num_examples: int) -> int:
     """Optimizer steps of a run."""
     steps_per_epoch = -(-num_examples // recipe.train.batch_size)
-    return max(1, round(steps_per_epoch * recipe.train.num_epochs))
+    return math.ceil(steps_per_epoch * recipe.train.num_epochs)

@@ -1,8 +1,8 @@
 """One recipe's output directory: where each stage lives and what it must have been made from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from cruxtune.recipe import Recipe
 from cruxtune.recipe.sources import ProblemSource
 from cruxtune.records import Problem
 from cruxtune.stages.resources import load_problems
-from cruxtune.store import Manifest, ModelIdentity, installed_versions, read_manifest
+from cruxtune.store import Manifest, ModelIdentity, installed_versions, read_manifest, require_same
 from cruxtune.store.files import hash_values
 
 
@@ -38,7 +38,7 @@ class Workspace:
 
     @cached_property
     def identity(self) -> ModelIdentity:
-        return self.model.identity()
+        return _identity_of(self.model)
 
     def path(self, *parts: str) -> Path:
         return self.recipe.output_dir.joinpath(*parts)
@@ -54,13 +54,16 @@ class Workspace:
         self,
         stage: str,
         settings: dict[str, Any],
-        inputs: Sequence[Path],
+        inputs: Mapping[Path, Manifest],
         source: ProblemSource | None = None,
     ) -> Manifest:
-        """What a directory of this stage must say; raises where an input is not complete.
+        """What a directory of this stage must say; raises where an input is not there or not the right one.
 
-        The problems of a `source` are an input too: an edited file is not the file that was solved.
+        `inputs` maps each directory that is read to what it must have been made from. The problems of a
+        `source` are an input too: an edited file is not the file that was solved.
         """
+        for path, wanted in inputs.items():
+            require_same(path, wanted)
         digests = {self.name_of(path): read_manifest(path).digest for path in inputs}
         if source is not None:
             digests["problems"] = hash_values(repr(problem) for problem in self.problems(source))
@@ -79,3 +82,9 @@ class Workspace:
     def numerics(self) -> dict[str, Any]:
         """The settings that every number out of the model depends on."""
         return self.recipe.model.model_dump(mode="json", include={"dtype", "attn_implementation"})
+
+
+@cache
+def _identity_of(files: ModelFiles) -> ModelIdentity:
+    """Hashed once a process: weights are large, and every stage asks."""
+    return files.identity()

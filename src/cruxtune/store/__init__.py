@@ -8,8 +8,10 @@ from cruxtune.store.stage import (
     parts_of,
     read_manifest,
     read_part,
+    read_part_table,
     read_records,
     require_intact,
+    require_same,
 )
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "parts_of",
     "read_manifest",
     "read_part",
+    "read_part_table",
     "read_records",
     "require_intact",
+    "require_same",
 ]

@@ -34,6 +34,11 @@ class ModelIdentity(BaseModel):
     weights_sha256: str
     tokenizer_sha256: str
 
+    @property
+    def hashes(self) -> tuple[str, str]:
+        """What tells models apart; the name is for people."""
+        return self.weights_sha256, self.tokenizer_sha256
+
 
 class Part(BaseModel):
     """One Parquet file of a stage directory."""
@@ -103,19 +108,19 @@ def difference(recorded: Manifest, wanted: Manifest) -> str | None:
     """The first thing in which a directory differs from what the recipe asks for, in words."""
     if recorded.schema_version != wanted.schema_version:
         return f"has schema version {recorded.schema_version}, this cruxtune writes {wanted.schema_version}"
-    if recorded.model != wanted.model:
+    if recorded.model.hashes != wanted.model.hashes:
         return f"was made with {_describe(recorded.model)}, the recipe names {_describe(wanted.model)}"
-    pairs = [(recorded.settings, wanted.settings), (recorded.inputs, wanted.inputs)]
-    for before, now in pairs:
-        for key, old, new in _differing(before, now):
-            return f"was made with {key} = {old!r}, the recipe says {new!r}"
+    for key, old, new in _differing(recorded.settings, wanted.settings):
+        return f"was made with {key} = {old!r}, the recipe says {new!r}"
+    for key, _, _ in _differing(recorded.inputs, wanted.inputs):
+        return f"was made from other contents of `{key}` than there are now"
     return None
 
 
 def _differing(
     before: dict[str, Any], now: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    for key in sorted(before.keys() | now.keys()):
+    for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "type", key)):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _differing(old, new, f"{prefix}{key}.")

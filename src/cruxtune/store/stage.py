@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from cruxtune.errors import ArtifactError
@@ -117,11 +118,12 @@ def require_intact(directory: Path) -> None:
 
 def read_part(directory: Path, index: int, record_type: type[R]) -> list[R]:
     """The records of one part, complete directory or not."""
-    return list(
-        from_table(
-            read_parquet(part_path(directory, record_type, index), schema_of(record_type)), record_type
-        )
-    )
+    return list(from_table(read_part_table(directory, index, record_type), record_type))
+
+
+def read_part_table(directory: Path, index: int, record_type: Any) -> pa.Table:
+    """One part as an Arrow table, for those who need few of its columns."""
+    return read_parquet(part_path(directory, record_type, index), schema_of(record_type))
 
 
 def part_path(directory: Path, record_type: Any, index: int) -> Path:

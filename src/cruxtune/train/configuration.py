@@ -21,7 +21,7 @@ def _loggers(names: tuple[str, ...]) -> list[str] | str:
 
 
 def training_arguments(
-    settings: TrainSection, directory: Path, seed: int, num_processes: int = 1
+    settings: TrainSection, directory: Path, seed: int, num_processes: int, device: torch.device
 ) -> SFTConfig:
     """trl's arguments; what it would do to the data by itself is switched off."""
     return SFTConfig(
@@ -49,8 +49,8 @@ def training_arguments(
         logging_steps=1,
         report_to=_loggers(settings.report_to),
         disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type == "cuda",
     )
 
 

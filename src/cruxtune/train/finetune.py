@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from cruxtune.progress import Bar
 from cruxtune.recipe.sections import TrainSection
@@ -55,8 +54,9 @@ def finetune(
     trainer.train(resume_from_checkpoint=last_checkpoint(directory / "checkpoints"))
     log = [{key: float(entry[key]) for key in LOGGED if key in entry} for entry in trainer.state.log_history]
     log = [entry for entry in log if "loss" in entry]
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # all ranks: shards are gathered
     if is_main_process():
-        _save(trainer, tokenizer, directory / "model", stored_dtype)
+        _save(trainer, tokenizer, directory / "model", stored_dtype, state)
         write_json(directory / "log.json", log)
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
@@ -74,10 +74,10 @@ def make_trainer(
 ) -> WeightedTrainer:
     """The trainer of one run, ready to go."""
     set_seed(seed)
-    pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    pad_token_id = tokenizer.pad_token_id or 0  # any id will do: padding is masked and weighs 0
     trainer = WeightedTrainer(
         model=model,
-        args=training_arguments(settings, directory, seed, num_processes()),
+        args=training_arguments(settings, directory, seed, num_processes(), model.device),
         train_dataset=to_dataset(examples),
         data_collator=PaddingFreeCollator() if settings.padding_free else PaddedCollator(pad_token_id),
         processing_class=tokenizer,
@@ -89,12 +89,9 @@ def make_trainer(
 
 
 def last_checkpoint(directory: Path) -> str | None:
-    """The newest checkpoint that was written to its end; half-written ones are removed."""
-    while directory.is_dir() and (found := get_last_checkpoint(str(directory))):
-        if _is_whole(Path(found)):
-            return found
-        shutil.rmtree(found)
-    return None
+    """The newest checkpoint that was written to its end."""
+    found = [path for path in directory.glob("checkpoint-*") if _is_whole(path)]
+    return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -106,13 +103,18 @@ def _is_whole(checkpoint: Path) -> bool:
     return True
 
 
-def _save(trainer: WeightedTrainer, tokenizer: Any, directory: Path, dtype: torch.dtype) -> None:
+def _save(
+    trainer: WeightedTrainer, tokenizer: Any, directory: Path, dtype: torch.dtype, state: dict[str, Any]
+) -> None:
     """The model in transformers' layout and its own dtype, adapters merged; there whole or not at all."""
     temporary = directory.with_name(".model.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    model = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
-    model.to(dtype).save_pretrained(temporary)
+    if hasattr(model, "merge_and_unload"):
+        model.merge_and_unload().to(dtype).save_pretrained(temporary)
+    else:
+        model.config.dtype = dtype
+        model.save_pretrained(temporary, state_dict={name: value.to(dtype) for name, value in state.items()})
     tokenizer.save_pretrained(temporary)
     shutil.rmtree(directory, ignore_errors=True)
     temporary.rename(directory)
