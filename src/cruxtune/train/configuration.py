@@ -12,6 +12,10 @@ from trl import SFTConfig  # type: ignore[attr-defined]
 from cruxtune.errors import RecipeError
 from cruxtune.recipe.sections import LoraSection, TrainSection
 
+NAMES = ("activation_checkpointing", "gradient_checkpointing")
+CHECKPOINTING = next(name for name in NAMES if name in SFTConfig.__dataclass_fields__)
+"""What this version of transformers calls it."""
+
 
 def _loggers(names: tuple[str, ...]) -> list[str] | str:
     if unknown := [name for name in names if name not in INTEGRATION_TO_CALLBACK]:
@@ -37,7 +41,7 @@ def training_arguments(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.bf16,
-        activation_checkpointing=settings.gradient_checkpointing,
+        **{CHECKPOINTING: settings.gradient_checkpointing},
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
