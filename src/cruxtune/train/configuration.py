@@ -28,6 +28,7 @@ def training_arguments(
     settings: TrainSection, directory: Path, seed: int, num_processes: int, device: torch.device
 ) -> SFTConfig:
     """trl's arguments; what it would do to the data by itself is switched off."""
+    checkpointing: dict[str, Any] = {CHECKPOINTING: settings.gradient_checkpointing}
     return SFTConfig(
         output_dir=str(directory),
         seed=seed,
@@ -41,7 +42,7 @@ def training_arguments(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.bf16,
-        **{CHECKPOINTING: settings.gradient_checkpointing},
+        **checkpointing,
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
