@@ -148,7 +148,7 @@ def _facts(space: Workspace) -> list[tuple[str, str]]:
         ("mean length of a solution", f"{solved['mean_tokens']:.1f} tokens"),
         ("solutions annotated", f"{tried['num_solutions']:.0f}"),
         ("rollouts", f"{tried['num_rollouts']:,.0f} ({tried['num_rollout_tokens']:,.0f} tokens)"),
-        ("critical tokens marked by", _marking_rule(space.recipe).model_dump_json()),
+        ("critical tokens marked by", _in_words(_marking_rule(space.recipe))),
         *(
             (f"share selected by {name}", f"{100 * share:.1f} %")
             for name, share in read_shares(space).items()
@@ -203,6 +203,11 @@ def _by_solution(space: Workspace, indices: Iterable[int], record_type: type[R])
 def _criticality(space: Workspace, evidence: Evidence) -> list[Criticality]:
     rule = _marking_rule(space.recipe)
     return strict(evidence, rule.k, rule.min_alternative_prob)
+
+
+def _in_words(rule: StrictRule) -> str:
+    floor = rule.min_alternative_prob
+    return f"Strict-{rule.k}" + (f" with alternatives of probability {floor:g} and more" if floor else "")
 
 
 def _marking_rule(recipe: Recipe) -> StrictRule:
