@@ -11,6 +11,7 @@ from cruxtune.stages.select import select
 from cruxtune.stages.solve import solve
 from cruxtune.stages.train import train
 from cruxtune.stages.workspace import StageResult
+from cruxtune.train.processes import leave_group
 
 Stage = Callable[[Recipe], StageResult]
 
@@ -38,5 +39,8 @@ def run(recipe: Recipe, verbs: Sequence[str] = tuple(STAGES)) -> Iterator[Step]:
 
     What an earlier run completed is not made again.
     """
-    for verb in verbs:
-        yield Step(verb, STAGES[verb](recipe))
+    try:
+        for verb in verbs:
+            yield Step(verb, STAGES[verb](recipe))
+    finally:
+        leave_group()

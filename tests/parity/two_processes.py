@@ -7,7 +7,7 @@ from test_weighted_training import WEIGHTS, small_model, some_examples, tokenize
 
 from cruxtune.recipe.sections import TrainSection
 from cruxtune.train.finetune import finetune, make_trainer
-from cruxtune.train.processes import num_processes
+from cruxtune.train.processes import leave_group, num_processes
 
 SETTINGS = TrainSection(num_epochs=2, batch_size=4, micro_batch_size=1, learning_rate=1e-3)
 
@@ -17,6 +17,7 @@ def main(directory: Path) -> None:
     probe = make_trainer(small_model(), tokenizer_without_texts(), examples, SETTINGS, 0, directory / "probe")
     assert probe.accelerator.num_processes == num_processes()
     finetune(small_model(), tokenizer_without_texts(), examples, SETTINGS, 0, directory)
+    leave_group()
 
 
 if __name__ == "__main__":

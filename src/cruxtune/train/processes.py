@@ -10,3 +10,13 @@ def num_processes() -> int:
 def is_main_process() -> bool:
     """The one that writes files."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def leave_group() -> None:
+    """Part from the other processes before the interpreter ends; without it their threads can abort it."""
+    if num_processes() == 1:
+        return
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
