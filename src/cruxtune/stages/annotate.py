@@ -58,13 +58,11 @@ def annotated_solutions(space: Workspace) -> list[Solution]:
 def _write_parts(
     space: Workspace, writer: StageWriter, verifier: Verifier, solutions: Sequence[Solution]
 ) -> None:
-    parts = list(parts_of(solutions, space.recipe.annotate.part_size))
-    missing = [(index, part) for index, part in parts if not writer.has_part(index, Rollout)]
+    missing, done = writer.missing_parts(solutions, space.recipe.annotate.part_size, Rollout)
     if not missing:
         return
     annotator = _annotator(space.recipe, open_engine(space.recipe, space.model), verifier)
     problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
-    done = len(solutions) - sum(len(part) for _, part in missing)
     with progress_bar("annotate", len(solutions), done) as bar:
         for index, part in missing:
             annotations = []

@@ -122,9 +122,7 @@ def _files_of(space: Workspace, checkpoint: str) -> ModelFiles:
 
 
 def _write_parts(writer: StageWriter, responder: Responder, problems: Sequence[Problem], label: str) -> None:
-    parts = list(parts_of(problems, responder.settings.part_size))
-    missing = [(index, part) for index, part in parts if not writer.has_part(index, Response)]
-    done = len(problems) - sum(len(part) for _, part in missing)
+    missing, done = writer.missing_parts(problems, responder.settings.part_size, Response)
     with progress_bar(f"evaluate {label}", len(problems), done) as bar:
         for index, part in missing:
             responses = responder.respond(part, responder.settings.seed * 10_007 + index)

@@ -64,13 +64,11 @@ def solve_problems(
 def _write_parts(
     recipe: Recipe, space: Workspace, writer: StageWriter, verifier: Verifier, problems: Sequence[Problem]
 ) -> None:
-    parts = list(parts_of(problems, recipe.solve.part_size))
-    missing = [(index, part) for index, part in parts if not writer.has_part(index, Solution)]
+    missing, done = writer.missing_parts(problems, recipe.solve.part_size, Solution)
     if not missing:
         return
     engine = open_engine(recipe, space.model)
     encoder = PromptEncoder(recipe.prompt.template, engine.tokenizer)
-    done = len(problems) - sum(len(part) for _, part in missing)
     with progress_bar("solve", len(problems), done) as bar:
         for index, part in missing:
             solutions = solve_problems(engine, verifier, encoder, part, recipe.solve.max_new_tokens)

@@ -53,6 +53,13 @@ class StageWriter:
     def has_part(self, index: int, record_type: Any) -> bool:
         return part_path(self.directory, record_type, index).exists()
 
+    def missing_parts(
+        self, items: Sequence[R], size: int, record_type: Any
+    ) -> tuple[list[tuple[int, Sequence[R]]], int]:
+        """The parts that are not there yet, and how many items the others hold."""
+        missing = [part for part in parts_of(items, size) if not self.has_part(part[0], record_type)]
+        return missing, len(items) - sum(len(part) for _, part in missing)
+
     def write_part(self, index: int, record_type: type[R], records: Sequence[R]) -> None:
         """Where a part has several tables, the one that `has_part` is asked about goes last."""
         write_parquet(part_path(self.directory, record_type, index), to_table(records, record_type))
