@@ -31,6 +31,8 @@ class FinishReason(StrEnum):
     """A stop token was produced; it is the last of the token ids."""
     STOP_STRING = "stop_string"
     """A stop string appeared; neither ids nor text contain it."""
+    SETTLED = "settled"
+    """The verifier's stop rule said that nothing that could follow would change the answer."""
     LENGTH = "length"
     """The token limit was reached."""
 
@@ -114,6 +116,9 @@ class Position:
     """Of the whole next-token distribution, in nats."""
     margin: float
     """First logit minus second: how far the greedy choice is from a tie."""
+    alternative_ids: TokenIds
+    """The most probable tokens other than this one, most probable first: rank 2, 3, … k."""
+    alternative_probs: list[float]
 
 
 @dataclass(frozen=True, slots=True)

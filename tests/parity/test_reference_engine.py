@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from cruxtune.counterfactual import alternatives
-from cruxtune.engines import Decoding
+from cruxtune.engines import Decoding, continue_branches
 from cruxtune.engines.reference import ReferenceEngine
 from cruxtune.records import Branch, FinishReason
 
@@ -82,7 +82,7 @@ def test_branches_continue_as_their_prefix_does_alone(engine):
     (solution,) = engine.generate([prompt], Decoding(limit))
     ids = solution.token_ids
     branches = alternatives(engine.inspect(prompt, ids, 3), ids, k=3)
-    finished = dict(engine.continue_from(prompt, ids, branches, Decoding(limit)))
+    finished = continue_branches(engine, engine.open_stem(prompt, ids, 3), branches, Decoding(limit))
     assert finished.keys() == set(branches)
     for branch, continuation in finished.items():
         start = [*ids[: branch.position], branch.token_id]
@@ -111,7 +111,8 @@ def test_inspection_is_what_each_step_would_have_seen(engine):
 
 def test_a_stop_token_as_the_alternative_ends_the_text_at_once(engine):
     branch = Branch(position=2, rank=2, token_id=EOS, probability=0.1)
-    ((_, continuation),) = engine.continue_from(PROMPTS[0], [7, 30, 12, 5], [branch], Decoding(16))
+    stem = engine.open_stem(PROMPTS[0], [7, 30, 12, 5], 2)
+    continuation = continue_branches(engine, stem, [branch], Decoding(16))[branch]
     assert continuation.token_ids == [EOS]
     assert continuation.finish_reason is FinishReason.STOP
 

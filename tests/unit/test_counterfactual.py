@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cruxtune.counterfactual import Annotator, alternatives
+from cruxtune.counterfactual import Annotator, Evidence, Task, alternatives
 from cruxtune.engines import Decoding, Inspection, ScriptedEngine
 from cruxtune.records import (
     Branch,
@@ -69,7 +69,20 @@ class World:
     def annotate(self, engine: ScriptedEngine, max_new_tokens: int = 40, **options):
         with Verifier() as verifier:
             annotator = Annotator(engine, verifier, Decoding(max_new_tokens), **options)
-            return annotator.annotate(PROBLEM, self.solution)
+            return gather(annotator.annotate([Task(PROBLEM, self.solution)]))
+
+
+def gather(news) -> Evidence:
+    """All that was told, the rollouts in order."""
+    told = list(news)
+    return Evidence(
+        [position for evidence in told for position in evidence.positions],
+        sorted(
+            (rollout for evidence in told for rollout in evidence.rollouts),
+            key=lambda r: (r.solution_id, r.branch.position, r.branch.rank),
+        ),
+        [solution_id for evidence in told for solution_id in evidence.finished],
+    )
 
 
 def labels(world: World, rollouts, k: int):

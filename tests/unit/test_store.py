@@ -88,7 +88,8 @@ def test_the_schema_is_the_documented_one():
     expected = {
         "problems": "id question answer kind source choices",
         "solutions": "id problem_id prompt_ids token_ids text finish_reason verdict answer origin",
-        "positions": "solution_id position token_id text probability entropy margin",
+        "positions": "solution_id position token_id text probability entropy margin "
+        "alternative_ids alternative_probs",
         "rollouts": "solution_id position rank token_id probability token_text token_ids text finish_reason "
         "verdict answer",
         "weights": "solution_id loss_weights",

@@ -4,10 +4,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cruxtune.engines import Decoding
 from cruxtune.engines.texts import finish, suffix_text, token_texts
 from cruxtune.records import Completion, FinishReason
 
-NO_STOP: tuple[str, ...] = ()
+NO_STOP = Decoding(99)
+
+
+def until(*stop: str) -> Decoding:
+    return Decoding(99, stop)
 
 
 @pytest.fixture
@@ -35,26 +40,26 @@ def test_any_of_several_stop_tokens_ends_a_completion(tokenizer, to_ids, end):
 
 
 def test_a_completion_without_a_stop_ran_into_the_limit(tokenizer, to_ids, end):
-    done = finish(tokenizer, to_ids("12"), frozenset({end}), ("99",))
+    done = finish(tokenizer, to_ids("12"), frozenset({end}), until("99"))
     assert done == Completion(to_ids("12"), "12", FinishReason.LENGTH)
     assert finish(tokenizer, [], frozenset({end}), NO_STOP) == Completion([], "", FinishReason.LENGTH)
 
 
 def test_a_completion_is_cut_before_its_first_stop_string(tokenizer, to_ids, end):
-    done = finish(tokenizer, [*to_ids("12;34;5"), end], frozenset({end}), ("5", ";"))
+    done = finish(tokenizer, [*to_ids("12;34;5"), end], frozenset({end}), until("5", ";"))
     assert done == Completion(to_ids("12"), "12", FinishReason.STOP_STRING)
 
 
 def test_a_stop_string_may_span_several_tokens(tokenizer, to_ids, end):
     assert len(to_ids("\n\nQ")) > 1
-    done = finish(tokenizer, [*to_ids("9"), *to_ids("\n\nQ:")], frozenset({end}), ("\n\nQ",))
+    done = finish(tokenizer, [*to_ids("9"), *to_ids("\n\nQ:")], frozenset({end}), until("\n\nQ"))
     assert done == Completion(to_ids("9"), "9", FinishReason.STOP_STRING)
 
 
 def test_a_token_that_holds_text_and_the_start_of_a_stop_string_goes_whole(tokenizer, to_ids, end):
     word = next(token for token in range(len(tokenizer)) if tokenizer.decode([token]).isalpha() * token > 258)
     stop = tokenizer.decode([word])[-1] + "!"
-    done = finish(tokenizer, [*to_ids("9"), word, *to_ids("!")], frozenset({end}), (stop,))
+    done = finish(tokenizer, [*to_ids("9"), word, *to_ids("!")], frozenset({end}), until(stop))
     assert done == Completion(to_ids("9"), "9", FinishReason.STOP_STRING)
 
 
@@ -62,28 +67,28 @@ def test_a_token_that_holds_text_and_the_start_of_a_stop_string_goes_whole(token
 def test_a_stop_string_may_begin_in_the_prefix(tokenizer, to_ids, end, border):
     ids = to_ids("78;;;12")
     prefix, generated = ids[: 2 + border], ids[2 + border :]
-    done = finish(tokenizer, generated, frozenset({end}), (";;;",), prefix)
+    done = finish(tokenizer, generated, frozenset({end}), until(";;;"), prefix)
     assert done == Completion([], "", FinishReason.STOP_STRING)
 
 
 def test_a_stop_string_that_is_over_before_the_completion_does_not_end_it(tokenizer, to_ids, end):
-    done = finish(tokenizer, to_ids("12"), frozenset({end}), (";;",), to_ids("7;;"))
+    done = finish(tokenizer, to_ids("12"), frozenset({end}), until(";;"), to_ids("7;;"))
     assert done == Completion(to_ids("12"), "12", FinishReason.LENGTH)
 
 
 def test_a_stop_string_can_be_a_special_token(tokenizer, to_ids, end):
     generated = [*to_ids("12"), end, *to_ids("3")]
-    done = finish(tokenizer, generated, frozenset({-1}), ("<|endoftext|>",))
+    done = finish(tokenizer, generated, frozenset({-1}), until("<|endoftext|>"))
     assert done == Completion(to_ids("12"), "12", FinishReason.STOP_STRING)
 
 
 def test_the_stop_token_before_a_stop_string_wins(tokenizer, to_ids, end):
-    done = finish(tokenizer, [*to_ids("1"), end, *to_ids(";")], frozenset({end}), (";",))
+    done = finish(tokenizer, [*to_ids("1"), end, *to_ids(";")], frozenset({end}), until(";"))
     assert done.finish_reason is FinishReason.STOP
 
 
 def test_a_stop_token_that_is_a_stop_string_too_stays_in_the_completion(tokenizer, to_ids, end):
-    done = finish(tokenizer, [*to_ids("12"), end], frozenset({end}), ("<|endoftext|>",))
+    done = finish(tokenizer, [*to_ids("12"), end], frozenset({end}), until("<|endoftext|>"))
     assert done == Completion([*to_ids("12"), end], "12", FinishReason.STOP)
 
 
@@ -126,7 +131,7 @@ def test_no_finished_text_holds_a_stop_string(tokenizer, data):
     stop = (";;", "\n;a")
     if any(string in tokenizer.decode(prefix) for string in stop):
         return
-    done = finish(tokenizer, ids[cut:], frozenset(), stop, prefix)
+    done = finish(tokenizer, ids[cut:], frozenset(), until(*stop), prefix)
     whole = tokenizer.decode([*prefix, *done.token_ids])
     assert not any(string in whole for string in stop)
     assert done.token_ids == ids[cut : cut + len(done.token_ids)]

@@ -1,9 +1,11 @@
 """The reference engine: transformers' own `generate`, plain and slow. It defines what is right.
 
-Rows of a batch are padded on the left; the paper's batched scheme (eq. 7) is `continue_from`.
+Rows of a batch are padded on the left; the paper's batched scheme (eq. 7) is `continue_forks`.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from cruxtune.engines.engine import Decoding, Inspection
+from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, Stem, TakeFork
 from cruxtune.engines.loading import stop_token_ids
-from cruxtune.engines.stopping import StopStrings
+from cruxtune.engines.stopping import stopping_criteria
 from cruxtune.engines.texts import finish
 from cruxtune.errors import ModelError
-from cruxtune.records import Branch, Completion, FinishReason, TokenIds
+from cruxtune.records import Completion, FinishReason, TokenIds
 
 
 class ReferenceEngine:
@@ -39,7 +41,7 @@ class ReferenceEngine:
         for number, batch in enumerate(self._batches(prompts, decoding)):
             rows = self._generate_batch([prompts[index] for index in batch], decoding, number)
             for index, ids in zip(batch, rows, strict=True):
-                completions[index] = finish(self.tokenizer, ids, self.stop_token_ids, decoding.stop)
+                completions[index] = finish(self.tokenizer, ids, self.stop_token_ids, decoding)
         empty = Completion([], "", FinishReason.LENGTH)
         return [completions.get(index, empty) for index in range(len(prompts))]
 
@@ -51,35 +53,49 @@ class ReferenceEngine:
         logits = self.model(ids, use_cache=False).logits[0, len(prompt_ids) - 1 : -1].float()
         return inspect_logits(logits, ids[0, len(prompt_ids) :], top_k)
 
-    def continue_from(
-        self, prompt_ids: TokenIds, completion_ids: TokenIds, branches: Sequence[Branch], decoding: Decoding
-    ) -> Iterator[tuple[Branch, Completion]]:
-        """Each branch's own token and its greedy continuation."""
-        ended = [branch for branch in branches if branch.token_id in self.stop_token_ids]
-        yield from ((branch, self._finish(completion_ids, branch, [], decoding)) for branch in ended)
-        going = sorted(set(branches) - set(ended), key=lambda branch: (branch.position, branch.rank))
-        max_new_tokens = min(decoding.max_new_tokens, self.context_length - len(prompt_ids))
-        for batch in self._in_batches(going, is_crowded=max_new_tokens < decoding.max_new_tokens):
-            prompts = [[*prompt_ids, *completion_ids[: b.position], b.token_id] for b in batch]
-            limits = [max_new_tokens - b.position - 1 for b in batch]
-            for branch, limit, ids in zip(
-                batch, limits, self._continue(prompts, limits, decoding), strict=True
-            ):
-                yield branch, self._finish(completion_ids, branch, ids[:limit], decoding)
+    def open_stem(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Stem:
+        """The completion and the model's view of it; nothing else is kept."""
+        return Stem(prompt_ids, completion_ids, self.inspect(prompt_ids, completion_ids, top_k))
 
-    def _continue(
-        self, prompts: Sequence[TokenIds], limits: Sequence[int], decoding: Decoding
-    ) -> list[TokenIds]:
+    def continue_forks(self, take: TakeFork, decoding: Decoding) -> Iterator[list[Continued]]:
+        """Each branch's own token and its greedy continuation, one padded batch after the other."""
+        while forks := list(islice(iter(take, None), self.batch_size)):
+            yield [
+                done
+                for batch in self._batches_of_forks(forks, decoding)
+                for done in self._continue_batch(batch, decoding)
+            ]
+
+    def _batches_of_forks(self, forks: Sequence[Fork], decoding: Decoding) -> Iterator[Sequence[Fork]]:
+        """One that the context leaves less room than asked goes alone."""
+        limit = self.context_length - decoding.max_new_tokens
+        roomy = [fork for fork in forks if len(fork.stem.prompt_ids) <= limit]
+        yield from self._in_batches(roomy)
+        crowded = [fork for fork in forks if len(fork.stem.prompt_ids) > limit]
+        yield from self._in_batches(crowded, is_crowded=True)
+
+    def _continue_batch(self, forks: Sequence[Fork], decoding: Decoding) -> list[Continued]:
+        ended = [fork for fork in forks if fork.branch.token_id in self.stop_token_ids]
+        going = [fork for fork in forks if fork.branch.token_id not in self.stop_token_ids]
+        rows = self._continue(going, decoding) if going else []
+        return [
+            (
+                fork,
+                finish(
+                    self.tokenizer, [fork.branch.token_id, *ids], self.stop_token_ids, decoding, fork.prefix
+                ),
+            )
+            for fork, ids in [*((fork, []) for fork in ended), *zip(going, rows, strict=True)]
+        ]
+
+    def _continue(self, forks: Sequence[Fork], decoding: Decoding) -> list[TokenIds]:
+        prompts = [[*fork.stem.prompt_ids, *fork.prefix, fork.branch.token_id] for fork in forks]
+        limits = [room_for(fork, decoding, self.context_length) for fork in forks]
         longest = max(limits)
         if longest <= 0:
-            return [[] for _ in prompts]
-        return self._generate_batch(prompts, Decoding(longest, decoding.stop), 0)
-
-    def _finish(
-        self, completion_ids: TokenIds, branch: Branch, ids: TokenIds, decoding: Decoding
-    ) -> Completion:
-        prefix = completion_ids[: branch.position]
-        return finish(self.tokenizer, [branch.token_id, *ids], self.stop_token_ids, decoding.stop, prefix)
+            return [[] for _ in forks]
+        rows = self._generate_batch(prompts, replace(decoding, max_new_tokens=longest), 0)
+        return [ids[: max(limit, 0)] for ids, limit in zip(rows, limits, strict=True)]
 
     def _batches(self, prompts: Sequence[TokenIds], decoding: Decoding) -> Iterator[Sequence[int]]:
         """Indices of prompts of like length; one that the context leaves less room than asked goes alone."""
@@ -107,7 +123,7 @@ class ReferenceEngine:
                 input_ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),
                 generation_config=self._config(decoding, width),
-                stopping_criteria=[StopStrings(self.tokenizer, decoding.stop)] if decoding.stop else None,
+                stopping_criteria=stopping_criteria(self.tokenizer, decoding),
             )
         return output[:, width:].tolist()
 
@@ -129,6 +145,12 @@ class ReferenceEngine:
             raise ModelError(
                 f"a text of {num_tokens} tokens is longer than the model's context of {self.context_length}"
             )
+
+
+def room_for(fork: Fork, decoding: Decoding, context_length: int) -> int:
+    """How many tokens may follow a fork's own one."""
+    most = min(decoding.max_new_tokens, context_length - len(fork.stem.prompt_ids))
+    return most - fork.branch.position - 1
 
 
 def inspect_logits(logits: Float[Tensor, "completion vocab"], token_ids: Tensor, top_k: int) -> Inspection:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from cruxtune.engines.engine import Decoding, Inspection
+from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, Stem, TakeFork
 from cruxtune.engines.texts import finish
-from cruxtune.records import Branch, Completion, TokenIds
+from cruxtune.records import Completion, TokenIds
 
 Key = tuple[int, ...]
 
@@ -28,6 +28,7 @@ class ScriptedEngine:
     ) -> None:
         self.tokenizer = tokenizer
         self.stop_token_ids = stop_token_ids
+        self.context_length = 2**31
         self.num_rollouts = 0
         """How many branches were continued: what lazy annotation saves."""
         self._script = script
@@ -35,7 +36,7 @@ class ScriptedEngine:
 
     def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:
         """The script's continuation of each prompt; the same whether greedy or sampled."""
-        return [self._complete(prompt, decoding.max_new_tokens, decoding.stop) for prompt in prompts]
+        return [self._complete(prompt, decoding) for prompt in prompts]
 
     def inspect(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Inspection:
         """The completion's token first at 0.5, then the scripted alternatives at 0.25, 0.125, …
@@ -57,28 +58,25 @@ class ScriptedEngine:
             margins=np.ones(length, dtype=np.float32),
         )
 
-    def continue_from(
-        self, prompt_ids: TokenIds, completion_ids: TokenIds, branches: Sequence[Branch], decoding: Decoding
-    ) -> Iterator[tuple[Branch, Completion]]:
-        """The script's continuation of each branch, last branch first: no caller may rely on the order."""
-        for branch in reversed(branches):
-            self.num_rollouts += 1
-            prefix = completion_ids[: branch.position]
-            yield branch, self._continue(prompt_ids, prefix, branch.token_id, decoding)
+    def open_stem(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Stem:
+        return Stem(prompt_ids, completion_ids, self.inspect(prompt_ids, completion_ids, top_k))
 
-    def _continue(
-        self, prompt_ids: TokenIds, prefix: TokenIds, token_id: int, decoding: Decoding
-    ) -> Completion:
+    def continue_forks(self, take: TakeFork, decoding: Decoding) -> Iterator[list[Continued]]:
+        """The script's continuation of all forks there are, last one first: no caller may rely on order."""
+        while forks := list(iter(take, None)):
+            self.num_rollouts += len(forks)
+            yield [(fork, self._continue(fork, decoding)) for fork in reversed(forks)]
+
+    def _continue(self, fork: Fork, decoding: Decoding) -> Completion:
+        token_id, prefix = fork.branch.token_id, fork.prefix
         room = decoding.max_new_tokens - len(prefix) - 1
-        rest = (
-            self._next_ids([*prompt_ids, *prefix, token_id])[:room]
-            if token_id not in self.stop_token_ids
-            else []
-        )
-        return finish(self.tokenizer, [token_id, *rest], self.stop_token_ids, decoding.stop, prefix)
+        text = [*fork.stem.prompt_ids, *prefix, token_id]
+        rest = self._next_ids(text)[:room] if token_id not in self.stop_token_ids else []
+        return finish(self.tokenizer, [token_id, *rest], self.stop_token_ids, decoding, prefix)
 
-    def _complete(self, prompt: TokenIds, max_new_tokens: int, stop: Sequence[str]) -> Completion:
-        return finish(self.tokenizer, self._next_ids(prompt)[:max_new_tokens], self.stop_token_ids, stop)
+    def _complete(self, prompt: TokenIds, decoding: Decoding) -> Completion:
+        ids = self._next_ids(prompt)[: decoding.max_new_tokens]
+        return finish(self.tokenizer, ids, self.stop_token_ids, decoding)
 
     def _next_ids(self, ids: TokenIds) -> TokenIds:
         return list(self._script.get(tuple(ids), [min(self.stop_token_ids)]))

@@ -1,8 +1,9 @@
 """Token ids as texts: whole completions, and the share of each token."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
 from typing import Any
 
+from cruxtune.engines.engine import Decoding
 from cruxtune.records import Completion, FinishReason, TokenIds
 
 REPLACEMENT = "\ufffd"
@@ -12,21 +13,24 @@ def finish(
     tokenizer: Any,
     generated: TokenIds,
     stop_token_ids: frozenset[int],
-    stop: Sequence[str],
+    decoding: Decoding,
     prefix: TokenIds | None = None,
 ) -> Completion:
-    """The completion in raw engine output: cut after the first stop token, before the first stop string.
+    """The completion in raw engine output, which may go on past its end.
 
-    A stop string may begin in the text of `prefix`; then nothing is left of the completion.
+    It ends with the first stop token, before the first stop string, or with the token that settles the text,
+    whichever comes first. A stop string may begin in the text of `prefix`; then nothing is left of the
+    completion.
     """
     prefix = prefix or []
     ids = _through_stop_token(generated, stop_token_ids)
     has_stopped = bool(ids) and ids[-1] in stop_token_ids
     written = ids[:-1] if has_stopped else ids
-    cut = _tokens_before_stop_string(tokenizer, written, stop, prefix)
-    if cut is not None:
-        return Completion(ids[:cut], suffix_text(tokenizer, prefix, ids[:cut]), FinishReason.STOP_STRING)
-    reason = FinishReason.STOP if has_stopped else FinishReason.LENGTH
+    ending = _Ending(tokenizer, decoding, prefix)
+    if ending.has_come(written):
+        ids, reason = ending.cut(written)
+    else:
+        reason = FinishReason.STOP if has_stopped else FinishReason.LENGTH
     return Completion(ids, suffix_text(tokenizer, prefix, ids), reason)
 
 
@@ -63,19 +67,47 @@ def _through_stop_token(ids: TokenIds, stop_token_ids: frozenset[int]) -> TokenI
     return ids
 
 
-def _tokens_before_stop_string(
-    tokenizer: Any, ids: TokenIds, stop: Sequence[str], prefix: TokenIds
-) -> int | None:
-    """How many tokens lie wholly before the first stop string; None where there is none."""
-    if not stop:
-        return None
-    before = tokenizer.decode(prefix, skip_special_tokens=False)
-    overlap = before[max(0, len(before) - max(len(string) for string in stop) + 1) :]
-    text = overlap + suffix_text(tokenizer, prefix, ids, skip_special_tokens=False)
-    starts = [index - len(overlap) for index in (text.find(string) for string in stop) if index >= 0]
-    if not starts:
-        return None
-    count = len(ids)
-    while count and len(suffix_text(tokenizer, prefix, ids[:count], skip_special_tokens=False)) > min(starts):
-        count -= 1
-    return count
+class _Ending:
+    """Where a text ends but for stop tokens: at a stop string, or where it is settled.
+
+    Both hold for every longer text too, so that the first token with which they hold can be searched.
+    """
+
+    def __init__(self, tokenizer: Any, decoding: Decoding, prefix: TokenIds) -> None:
+        self._tokenizer = tokenizer
+        self._decoding = decoding
+        self._prefix = prefix
+        before = tokenizer.decode(prefix, skip_special_tokens=False) if decoding.stop else ""
+        longest = max((len(string) for string in decoding.stop), default=1)
+        self._overlap = before[max(0, len(before) - longest + 1) :]
+
+    def has_come(self, ids: TokenIds) -> bool:
+        return self._stop_start(ids) is not None or self._is_settled(ids)
+
+    def cut(self, ids: TokenIds) -> tuple[TokenIds, FinishReason]:
+        """The ids up to the end, which has come within them."""
+        count = bisect_left(range(len(ids) + 1), True, key=lambda count: self.has_come(ids[:count]))
+        ids = ids[:count]
+        start = self._stop_start(ids)
+        if start is None:
+            return ids, FinishReason.SETTLED
+        while ids and len(self._raw_text(ids)) > start:
+            ids = ids[:-1]
+        return ids, FinishReason.STOP_STRING
+
+    def _stop_start(self, ids: TokenIds) -> int | None:
+        """Where the first stop string begins in the text of the ids; negative within that of the prefix."""
+        if not self._decoding.stop:
+            return None
+        text = self._overlap + self._raw_text(ids)
+        starts = [index for index in map(text.find, self._decoding.stop) if index >= 0]
+        return min(starts) - len(self._overlap) if starts else None
+
+    def _raw_text(self, ids: TokenIds) -> str:
+        return suffix_text(self._tokenizer, self._prefix, ids, skip_special_tokens=False)
+
+    def _is_settled(self, ids: TokenIds) -> bool:
+        is_settled = self._decoding.is_settled
+        return is_settled is not None and is_settled(
+            self._tokenizer.decode(self._prefix + ids, skip_special_tokens=True)
+        )

@@ -5,10 +5,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from cruxtune.recipe.engines import EngineSection, TrunkEngineSettings
 from cruxtune.recipe.rules import GradedRule, RandomTokens, Selection, StrictRule, UnionRule
 from cruxtune.recipe.sections import (
     AnnotateSection,
-    EngineSection,
     EvaluateSection,
     ModelSection,
     PromptSection,
@@ -27,7 +27,7 @@ class Recipe(Settings):
     name: Name
     output_dir: Path
     model: ModelSection = ModelSection()
-    engine: EngineSection = EngineSection()
+    engine: EngineSection = TrunkEngineSettings()
     problems: ProblemSource
     prompt: PromptSection = PromptSection()
     verify: VerifySection = VerifySection()

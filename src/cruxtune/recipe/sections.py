@@ -24,19 +24,6 @@ class ModelSection(Settings):
     """Run code from the model's repository. Off: such a model is refused."""
 
 
-class EngineSection(Settings):
-    """What writes completions. Its settings change speed, not greedy results.
-
-    Sampled responses depend on `batch_size`: rows of a batch share one stream of random numbers.
-    """
-
-    type: Literal["reference"] = "reference"
-    batch_size: PositiveInt = 64
-    """Sequences in one forward pass; halve it when memory runs out."""
-    device: str = "auto"
-    """`auto` takes a GPU if there is one."""
-
-
 class PromptSection(Settings):
     """How a problem becomes a prompt."""
 

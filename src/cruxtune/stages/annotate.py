@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from cruxtune.counterfactual import Annotator
+from cruxtune.counterfactual import Annotator, Evidence, Task
 from cruxtune.engines import Decoding, Engine
 from cruxtune.errors import ArtifactError
 from cruxtune.problems import find_template
@@ -65,12 +65,16 @@ def _write_parts(
     problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
     with progress_bar("annotate", len(solutions), done) as bar:
         for index, part in missing:
-            annotations = []
+            annotations: list[Evidence] = []
             for solution in part:
-                annotations.append(annotator.annotate(problems[solution.problem_id], solution))
+                task = Task(problems[solution.problem_id], solution)
+                annotations += annotator.annotate([task])
                 bar.advance()
             writer.write_part(index, Position, [p for a in annotations for p in a.positions])
-            writer.write_part(index, Rollout, [r for a in annotations for r in a.rollouts])
+            rollouts = [r for a in annotations for r in a.rollouts]
+            order = {solution.id: number for number, solution in enumerate(part)}
+            rollouts.sort(key=lambda r: (order[r.solution_id], r.branch.position, r.branch.rank))
+            writer.write_part(index, Rollout, rollouts)
 
 
 def _annotator(recipe: Recipe, engine: Engine, verifier: Verifier) -> Annotator:

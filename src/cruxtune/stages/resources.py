@@ -1,10 +1,16 @@
 """What stages work with, made from the recipe's sections."""
 
 from cruxtune.engines import Engine
+from cruxtune.errors import RecipeError
 from cruxtune.models import ModelFiles
 from cruxtune.problems import Columns, load_gsm8k, load_math, read_hub, read_rows, to_problems
 from cruxtune.problems.synthetic import generate_problems
 from cruxtune.recipe import Recipe
+from cruxtune.recipe.engines import (
+    ReferenceEngineSettings,
+    TrunkEngineSettings,
+)
+from cruxtune.recipe.sections import ModelSection
 from cruxtune.recipe.sources import (
     FileProblems,
     Gsm8kProblems,
@@ -20,17 +26,26 @@ from cruxtune.verify import Verifier
 
 def open_engine(recipe: Recipe, files: ModelFiles) -> Engine:
     """The engine of the recipe around a model; this is where torch is first imported."""
+    match recipe.engine:
+        case TrunkEngineSettings() | ReferenceEngineSettings() as settings:
+            return _open_transformers(settings, files, recipe.model)
+    raise RecipeError(f"engine.type = {recipe.engine.type!r} is not there yet")
+
+
+def _open_transformers(
+    settings: TrunkEngineSettings | ReferenceEngineSettings, files: ModelFiles, model: ModelSection
+) -> Engine:
     from cruxtune.engines.loading import load_both
     from cruxtune.engines.reference import ReferenceEngine
 
-    model, tokenizer = load_both(
+    loaded, tokenizer = load_both(
         files,
-        trust_remote_code=recipe.model.trust_remote_code,
-        dtype=recipe.model.dtype,
-        device=recipe.engine.device,
-        attn_implementation=recipe.model.attn_implementation,
+        trust_remote_code=model.trust_remote_code,
+        dtype=model.dtype,
+        device=settings.device,
+        attn_implementation=model.attn_implementation,
     )
-    return ReferenceEngine(model, tokenizer, recipe.engine.batch_size)
+    return ReferenceEngine(loaded, tokenizer, settings.batch_size)
 
 
 def open_verifier(recipe: Recipe) -> Verifier:

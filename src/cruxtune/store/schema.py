@@ -11,7 +11,7 @@ import pyarrow as pa
 
 R = TypeVar("R")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes its name, type or meaning."""
 
 

@@ -1,0 +1,7 @@
+"""The counterfactual test of solutions (CFT paper, eq. 5-7)."""
+
+from cruxtune.counterfactual.alternatives import alternatives, branches_of
+from cruxtune.counterfactual.annotator import Annotator
+from cruxtune.counterfactual.evidence import Evidence, Task
+
+__all__ = ["Annotator", "Evidence", "Task", "alternatives", "branches_of"]

@@ -1,0 +1,113 @@
+"""Which forks are due: begun solutions before new ones, and in a lazy test only what is still open."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from cruxtune.counterfactual.alternatives import branches_of
+from cruxtune.counterfactual.evidence import Evidence, Task
+from cruxtune.engines import Fork, Stem
+from cruxtune.records import Branch, Position, Rollout, Verdict
+
+Place = tuple[int, int]
+"""Position and rank."""
+OpenTask = Callable[[Task], tuple[Stem, list[Position]]]
+"""Gives the engine's hold on a solution, and the solution's positions."""
+
+
+class Agenda:
+    """Which forks are due: begun solutions before new ones, and in a lazy test only what is still open."""
+
+    def __init__(self, tasks: Iterable[Task], open_task: OpenTask, k: int, is_lazy: bool) -> None:
+        self._tasks = iter(tasks)
+        self._open_task = open_task
+        self._k = k
+        self._is_lazy = is_lazy
+        self._due: deque[Fork] = deque()
+        self._open: dict[Stem, OpenSolution] = {}
+        self._begun: list[Position] = []
+        self._finished: list[str] = []
+
+    def take(self) -> Fork | None:
+        """The next fork; opens the next solution where there is none. None: wait for verdicts, or the end."""
+        while not self._due:
+            task = next(self._tasks, None)
+            if task is None:
+                return None
+            self._begin(task)
+        return self._due.popleft()
+
+    def task_of(self, stem: Stem) -> Task:
+        return self._open[stem].task
+
+    def settle(self, stems: Sequence[Stem], rollouts: Sequence[Rollout]) -> None:
+        """Take note of verdicts: what is due next, and which solutions are through."""
+        for stem, rollout in zip(stems, rollouts, strict=True):
+            solution = self._open[stem]
+            self._due.extendleft(solution.after(rollout))
+            self._close_if_done(solution)
+
+    def news(self, rollouts: list[Rollout]) -> Evidence:
+        """All that is new, told once."""
+        evidence = Evidence(self._begun, rollouts, self._finished)
+        self._begun, self._finished = [], []
+        return evidence
+
+    def _begin(self, task: Task) -> None:
+        stem, positions = self._open_task(task)
+        if not task.positions:
+            self._begun += positions
+        solution = OpenSolution(task, stem, branches_of(positions, self._k), self._is_lazy)
+        self._open[stem] = solution
+        self._due.extend(solution.first())
+        self._close_if_done(solution)
+
+    def _close_if_done(self, solution: "OpenSolution") -> None:
+        if solution.num_due == 0:
+            self._finished.append(solution.task.solution.id)
+            del self._open[solution.stem]
+
+
+class OpenSolution:
+    """One solution under test: its branches, in the order in which they are due."""
+
+    def __init__(self, task: Task, stem: Stem, branches: Sequence[Branch], is_lazy: bool) -> None:
+        self.task = task
+        self.stem = stem
+        self.num_due = 0
+        """Forks that were given out and not settled yet, and those that wait to be given out."""
+        self._is_lazy = is_lazy
+        self._branches = {(branch.position, branch.rank): branch for branch in branches}
+        self._verdicts = {_place(rollout): rollout.grade.verdict for rollout in task.rollouts}
+
+    def first(self) -> list[Fork]:
+        """All that can be tried without waiting for a verdict, rank by rank."""
+        if not self._is_lazy:
+            due = [place for place in self._branches if place not in self._verdicts]
+        else:
+            positions = dict.fromkeys(position for position, _ in self._branches)
+            due = [place for position in positions if (place := self._next_rank(position))]
+        return self._hand_out(sorted(due, key=lambda place: (place[1], place[0])))
+
+    def after(self, rollout: Rollout) -> list[Fork]:
+        """What a verdict makes due."""
+        self.num_due -= 1
+        self._verdicts[_place(rollout)] = rollout.grade.verdict
+        place = self._next_rank(rollout.branch.position) if self._is_lazy else None
+        return self._hand_out([place] if place else [])
+
+    def _next_rank(self, position: int) -> Place | None:
+        """The lowest rank that was not tried, if no lower one kept the answer."""
+        rank = 2
+        while (position, rank) in self._verdicts:
+            if self._verdicts[position, rank] is Verdict.CORRECT:
+                return None
+            rank += 1
+        return (position, rank) if (position, rank) in self._branches else None
+
+    def _hand_out(self, places: Sequence[Place]) -> list[Fork]:
+        self.num_due += len(places)
+        return [Fork(self.stem, self._branches[place]) for place in places]
+
+
+def _place(rollout: Rollout) -> Place:
+    return rollout.branch.position, rollout.branch.rank

@@ -1,0 +1,100 @@
+"""The counterfactual test: replace each token of a solution, continue greedily, verify (eq. 5-7)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from cruxtune.counterfactual.agenda import Agenda
+from cruxtune.counterfactual.alternatives import others_at
+from cruxtune.counterfactual.evidence import Evidence, Task
+from cruxtune.engines import Continued, Decoding, Engine, Inspection, Stem
+from cruxtune.engines.texts import token_texts
+from cruxtune.errors import ModelError
+from cruxtune.records import Position, Rollout, Solution
+from cruxtune.verify import Verifier
+
+
+class Annotator:
+    """Tries the alternatives of rank 2 to k at every position of solutions.
+
+    A lazy one tries rank j+1 only where no lower rank kept the answer: the labels of a Strict rule are the
+    same, for fewer rollouts.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        verifier: Verifier,
+        decoding: Decoding,
+        k: int = 3,
+        is_lazy: bool = True,
+        skip_special: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._verifier = verifier
+        self._decoding = decoding
+        self._k = k
+        self._is_lazy = is_lazy
+        self._left_out = frozenset(engine.tokenizer.all_special_ids) if skip_special else frozenset()
+
+    def annotate(self, tasks: Iterable[Task]) -> Iterator[Evidence]:
+        """The evidence as it comes, of several solutions at a time: the engine takes what it has room for.
+
+        All of it, sorted, is the same for any engine and however often it was interrupted.
+        """
+        agenda = Agenda(tasks, self.open, self._k, self._is_lazy)
+        for continued in self._engine.continue_forks(agenda.take, self._decoding):
+            rollouts = self._grade(agenda, continued)
+            agenda.settle([fork.stem for fork, _ in continued], rollouts)
+            yield agenda.news(rollouts)
+        yield agenda.news([])
+
+    def open(self, task: Task) -> tuple[Stem, list[Position]]:
+        """The engine's hold on a solution, and its positions: those that were stored, or else new ones."""
+        prompt_ids, ids = task.solution.prompt_ids, task.solution.completion.token_ids
+        if len(prompt_ids) + len(ids) > self._engine.context_length:
+            raise ModelError(
+                f"solution {task.solution.id} has {len(prompt_ids) + len(ids)} tokens with its prompt, the "
+                f"model's context is {self._engine.context_length}: leave it out"
+            )
+        stem = self._engine.open_stem(prompt_ids, ids, self._k + len(self._left_out))
+        return stem, list(task.positions) or self._positions(task.solution, stem.inspection)
+
+    def _grade(self, agenda: Agenda, continued: Sequence[Continued]) -> list[Rollout]:
+        tasks = [agenda.task_of(fork.stem) for fork, _ in continued]
+        decode = self._engine.tokenizer.decode
+        texts = [
+            (task.problem, decode(fork.prefix + new.token_ids, skip_special_tokens=True), new.finish_reason)
+            for task, (fork, new) in zip(tasks, continued, strict=True)
+        ]
+        return [
+            Rollout(
+                task.solution.id,
+                fork.branch,
+                decode([fork.branch.token_id], skip_special_tokens=False),
+                new,
+                grade,
+            )
+            for task, (fork, new), grade in zip(
+                tasks, continued, self._verifier.verify_many(texts), strict=True
+            )
+        ]
+
+    def _positions(self, solution: Solution, inspection: Inspection) -> list[Position]:
+        ids = solution.completion.token_ids
+        texts = token_texts(self._engine.tokenizer, ids)
+        positions = []
+        for position, token_id in enumerate(ids):
+            others = others_at(inspection, position, token_id, self._left_out)[: self._k - 1]
+            positions.append(
+                Position(
+                    solution.id,
+                    position,
+                    token_id,
+                    texts[position],
+                    float(inspection.token_probs[position]),
+                    float(inspection.entropies[position]),
+                    float(inspection.margins[position]),
+                    [int(other) for other, _ in others],
+                    [float(probability) for _, probability in others],
+                )
+            )
+        return positions
