@@ -232,7 +232,7 @@ def test_a_model_is_known_by_its_hashes_not_by_its_name(tmp_path):
         ({"inputs": {"annotate": "d"}}, "was made from other contents of `annotate`"),
         ({"model": MODEL.model_copy(update={"weights_sha256": "x" * 64})}, "weights xxxxxxxx"),
         ({"model": MODEL.model_copy(update={"tokenizer_sha256": "x" * 64})}, "tokenizer xxxxxxxx"),
-        ({"schema_version": 2}, "has schema version 1, this cruxtune writes 2"),
+        ({"schema_version": 3}, "has schema version 2, this cruxtune writes 3"),
     ],
 )
 def test_a_directory_of_something_else_is_refused_with_the_difference(tmp_path, changes, expected):
