@@ -147,9 +147,10 @@ def commands(document: Path) -> list[list[str]]:
 
 
 def verbs() -> set[str]:
-    tree = ast.parse((PACKAGE / "cli.py").read_text(encoding="utf-8"))
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "cli").glob("*.py")]
     return {
         node.name
+        for tree in trees
         for node in tree.body
         if isinstance(node, ast.FunctionDef)
         and any(ast.unparse(decorator) == "app.command()" for decorator in node.decorator_list)

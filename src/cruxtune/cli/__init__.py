@@ -1,0 +1,22 @@
+"""The command line: parses, calls, prints. torch is imported only inside a command that needs it."""
+
+import logging
+import os
+import sys
+
+from cruxtune.cli import init, stages
+from cruxtune.cli.application import app
+from cruxtune.errors import CruxtuneError
+
+__all__ = ["app", "init", "main", "stages"]
+
+
+def main() -> None:
+    """Run the command line; mistakes of the user are one line, bugs keep their traceback."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.basicConfig(level=logging.WARNING, format="cruxtune: %(message)s")
+    try:
+        app()
+    except CruxtuneError as error:
+        print(f"cruxtune: error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,94 @@
+"""The verbs that are stages, and their walk."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cruxtune.cli.application import Overrides, RecipeArgument, app
+from cruxtune.cli.printing import duration, log, peak_memory_gib, print_next, print_results, print_step
+
+INTERRUPTED = 130
+
+
+@app.command()
+def run(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Walk all stages, from problems to the report; what is there already is not made again."""
+    _walk(recipe, overrides, None)
+
+
+@app.command()
+def solve(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Write a greedy solution of every training problem, with its verdict."""
+    _walk(recipe, overrides, "solve")
+
+
+@app.command()
+def annotate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Replace every token of every correct solution, continue, verify; store the evidence."""
+    _walk(recipe, overrides, "annotate")
+
+
+@app.command()
+def select(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Turn the evidence into loss weights, one set a rule."""
+    _walk(recipe, overrides, "select")
+
+
+@app.command()
+def train(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Fine-tune the base model on each set of weights with each seed."""
+    _walk(recipe, overrides, "train")
+
+
+@app.command()
+def evaluate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Let the base model and every checkpoint answer the benchmarks."""
+    _walk(recipe, overrides, "evaluate")
+
+
+@app.command()
+def report(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Write the tables and the page from what the other stages wrote."""
+    _walk(recipe, overrides, "report")
+
+
+def _walk(name: str, overrides: list[str] | None, verb: str | None) -> None:
+    from cruxtune.pipeline import STAGES
+    from cruxtune.pipeline import run as run_stages
+    from cruxtune.recipe import load_recipe
+
+    recipe = load_recipe(name, overrides or ())
+
+    began = time.monotonic()
+    steps = run_stages(recipe, (verb,) if verb else tuple(STAGES))
+    try:
+        num_made = _follow(steps, recipe.output_dir)
+    except KeyboardInterrupt as interrupt:
+        print("\ncruxtune: stopped. Finished parts are kept: the same command goes on.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from interrupt
+    if num_made and verb in (None, "report"):
+        print_results(recipe)
+    if verb in (None, "report"):
+        print(f"\n{recipe.output_dir / 'report' / 'report.html'}")
+    if verb is None and num_made == 0:
+        print(f"nothing to do: {recipe.output_dir} is complete")
+    elif verb is None:
+        print(f"done in {duration(time.monotonic() - began)}, peak memory {peak_memory_gib():.1f} GiB")
+    print_next([name, *(overrides or ())], verb, list(STAGES))
+
+
+def _follow(steps: Any, output_dir: Path) -> int:
+    """Print each stage as it is done; returns how many directories were made."""
+    num_made, since = 0, time.monotonic()
+    for step in steps:
+        seconds = time.monotonic() - since
+        made = len(step.result.made)
+        num_made += made
+        print_step(step, seconds, output_dir)
+        if made:
+            log(output_dir, {"stage": step.verb, "seconds": round(seconds, 1), "directories": made})
+        since = time.monotonic()
+    return num_made
