@@ -89,12 +89,13 @@ class ReferenceEngine:
         ]
 
     def _continue(self, forks: Sequence[Fork], decoding: Decoding) -> list[TokenIds]:
-        prompts = [[*fork.stem.prompt_ids, *fork.prefix, fork.branch.token_id] for fork in forks]
+        prefixes = [[*fork.prefix, fork.branch.token_id] for fork in forks]
+        prompts = [fork.stem.prompt_ids + prefix for fork, prefix in zip(forks, prefixes, strict=True)]
         limits = [room_for(fork, decoding, self.context_length) for fork in forks]
         longest = max(limits)
         if longest <= 0:
             return [[] for _ in forks]
-        rows = self._generate_batch(prompts, replace(decoding, max_new_tokens=longest), 0)
+        rows = self._generate_batch(prompts, replace(decoding, max_new_tokens=longest), 0, prefixes)
         return [ids[: max(limit, 0)] for ids, limit in zip(rows, limits, strict=True)]
 
     def _batches(self, prompts: Sequence[TokenIds], decoding: Decoding) -> Iterator[Sequence[int]]:
@@ -111,7 +112,11 @@ class ReferenceEngine:
 
     @torch.inference_mode()
     def _generate_batch(
-        self, prompts: Sequence[TokenIds], decoding: Decoding, batch_number: int
+        self,
+        prompts: Sequence[TokenIds],
+        decoding: Decoding,
+        batch_number: int,
+        prefixes: Sequence[TokenIds] | None = None,
     ) -> list[TokenIds]:
         width = max(len(prompt) for prompt in prompts)
         input_ids = torch.tensor([[self._pad_id] * (width - len(p)) + list(p) for p in prompts])
@@ -123,7 +128,7 @@ class ReferenceEngine:
                 input_ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),
                 generation_config=self._config(decoding, width),
-                stopping_criteria=stopping_criteria(self.tokenizer, decoding),
+                stopping_criteria=stopping_criteria(self.tokenizer, decoding, prefixes),
             )
         return output[:, width:].tolist()
 

@@ -38,6 +38,8 @@ class VerifySection(Settings):
     """Seconds that one comparison may take; past it the verdict is UNGRADED."""
     num_workers: PositiveInt = 1
     """Processes for the comparisons that need algebra."""
+    stop_when_settled: bool = True
+    """End a text once nothing that could follow would change its answer: the same verdicts, fewer tokens."""
 
 
 class SolveSection(Settings):

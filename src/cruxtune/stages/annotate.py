@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from cruxtune.counterfactual import Annotator, Evidence, Task
 from cruxtune.engines import Decoding, Engine
 from cruxtune.errors import ArtifactError
-from cruxtune.problems import find_template
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
-from cruxtune.stages.resources import open_engine, open_verifier
+from cruxtune.stages.resources import open_engine, open_verifier, solution_decoding, verify_settings
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part_table, read_records
@@ -38,7 +37,7 @@ def annotate_manifest(space: Workspace) -> Manifest:
         "prompt": recipe.prompt.model_dump(mode="json"),
         "solve": recipe.solve.model_dump(mode="json", include={"max_new_tokens"}),
         "annotate": recipe.annotate.model_dump(mode="json"),
-        "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
+        "verify": verify_settings(recipe),
     }
     return space.manifest("annotate", settings, inputs={space.path("solve"): solve_manifest(space)})
 
@@ -61,8 +60,9 @@ def _write_parts(
     missing, done = writer.missing_parts(solutions, space.recipe.annotate.part_size, Rollout)
     if not missing:
         return
-    annotator = _annotator(space.recipe, open_engine(space.recipe, space.model), verifier)
     problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
+    decoding = solution_decoding(space.recipe, problems.values())
+    annotator = _annotator(space.recipe, open_engine(space.recipe, space.model), verifier, decoding)
     with progress_bar("annotate", len(solutions), done) as bar:
         for index, part in missing:
             annotations: list[Evidence] = []
@@ -77,8 +77,7 @@ def _write_parts(
             writer.write_part(index, Rollout, rollouts)
 
 
-def _annotator(recipe: Recipe, engine: Engine, verifier: Verifier) -> Annotator:
-    decoding = Decoding(recipe.solve.max_new_tokens, find_template(recipe.prompt.template).stop)
+def _annotator(recipe: Recipe, engine: Engine, verifier: Verifier, decoding: Decoding) -> Annotator:
     return Annotator(
         engine,
         verifier,

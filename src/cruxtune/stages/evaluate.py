@@ -1,7 +1,7 @@
 """Evaluate: greedy and sampled responses of the base and of every checkpoint, with verdicts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cruxtune.engines import Decoding, Engine
@@ -11,11 +11,11 @@ from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.sections import EvaluateSection
 from cruxtune.records import GREEDY, Completion, Problem, Response, Verdict
-from cruxtune.stages.resources import open_engine, open_verifier
+from cruxtune.stages.resources import open_engine, open_verifier, stop_rule, verify_settings
 from cruxtune.stages.train import train_manifest, training_runs
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part, require_intact
-from cruxtune.verify import Verifier
+from cruxtune.verify import StopRule, Verifier
 
 BASE = "base"
 
@@ -61,7 +61,7 @@ def evaluate_manifest(space: Workspace, item: Evaluation) -> Manifest:
         "evaluate": recipe.evaluate.model_dump(mode="json", exclude={"benchmarks"}),
         "engine": recipe.engine.model_dump(mode="json", include={"batch_size"}),
         "problems": recipe.evaluate.benchmarks[item.benchmark].model_dump(mode="json", exclude={"path"}),
-        "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
+        "verify": verify_settings(recipe),
     }
     runs = {run.name: run for run in training_runs(recipe)}
     run = runs.get(item.checkpoint)
@@ -77,6 +77,7 @@ class Responder:
     verifier: Verifier
     encoder: PromptEncoder
     settings: EvaluateSection
+    stop_rule: StopRule | None = None
 
     def respond(self, problems: Sequence[Problem], seed: int) -> list[Response]:
         """The greedy response to each problem, then `num_samples` sampled ones."""
@@ -91,11 +92,12 @@ class Responder:
         ]
 
     def _complete(self, problems: Sequence[Problem], seed: int) -> list[Completion]:
-        settings, stop = self.settings, self.encoder.stop
+        settings = self.settings
         prompts = [self.encoder.encode(problem) for problem in problems]
-        completions = self.engine.generate(prompts, Decoding(settings.max_new_tokens, stop))
+        greedy = Decoding(settings.max_new_tokens, self.encoder.stop, is_settled=self.stop_rule)
+        completions = self.engine.generate(prompts, greedy)
         if settings.num_samples:
-            sampled = Decoding(settings.max_new_tokens, stop, settings.temperature, seed)
+            sampled = replace(greedy, temperature=settings.temperature, seed=seed)
             completions += self.engine.generate(prompts * settings.num_samples, sampled)
         return completions
 
@@ -105,9 +107,10 @@ def _evaluate_checkpoint(
 ) -> None:
     engine = open_engine(space.recipe, _files_of(space, checkpoint))
     encoder = PromptEncoder(space.recipe.prompt.template, engine.tokenizer)
-    responder = Responder(engine, verifier, encoder, space.recipe.evaluate)
     for item, manifest in wanted.items():
         problems = space.problems(space.recipe.evaluate.benchmarks[item.benchmark])
+        rule = stop_rule(space.recipe, problems)
+        responder = Responder(engine, verifier, encoder, space.recipe.evaluate, rule)
         with StageWriter(directory_of(space, item), manifest) as writer:
             _write_parts(writer, responder, problems, f"{item.checkpoint} {item.benchmark}")
             writer.finish(_counts(writer.directory, problems, space.recipe.evaluate.part_size))

@@ -1,9 +1,12 @@
 """What stages work with, made from the recipe's sections."""
 
-from cruxtune.engines import Engine
+from collections.abc import Iterable
+from typing import Any
+
+from cruxtune.engines import Decoding, Engine
 from cruxtune.errors import RecipeError
 from cruxtune.models import ModelFiles
-from cruxtune.problems import Columns, load_gsm8k, load_math, read_hub, read_rows, to_problems
+from cruxtune.problems import Columns, find_template, load_gsm8k, load_math, read_hub, read_rows, to_problems
 from cruxtune.problems.synthetic import generate_problems
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.engines import (
@@ -21,7 +24,7 @@ from cruxtune.recipe.sources import (
     SyntheticProblems,
 )
 from cruxtune.records import Problem
-from cruxtune.verify import Verifier
+from cruxtune.verify import StopRule, Verifier
 
 
 def open_engine(recipe: Recipe, files: ModelFiles) -> Engine:
@@ -51,6 +54,24 @@ def _open_transformers(
 def open_verifier(recipe: Recipe) -> Verifier:
     """The verifier of the recipe; its workers start when they are first needed."""
     return Verifier(timeout=recipe.verify.timeout, num_workers=recipe.verify.num_workers)
+
+
+def verify_settings(recipe: Recipe) -> dict[str, Any]:
+    """What texts and verdicts depend on."""
+    return recipe.verify.model_dump(mode="json", include={"timeout", "stop_when_settled"})
+
+
+def stop_rule(recipe: Recipe, problems: Iterable[Problem]) -> StopRule | None:
+    """Where answers to any of the problems may end early; None where the recipe wants them whole."""
+    if not recipe.verify.stop_when_settled:
+        return None
+    return StopRule(tuple(sorted({problem.kind for problem in problems})))
+
+
+def solution_decoding(recipe: Recipe, problems: Iterable[Problem]) -> Decoding:
+    """How solutions are written, and the counterfactuals of them."""
+    stop = find_template(recipe.prompt.template).stop
+    return Decoding(recipe.solve.max_new_tokens, stop, is_settled=stop_rule(recipe, problems))
 
 
 def load_problems(source: ProblemSource) -> list[Problem]:

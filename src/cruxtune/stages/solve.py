@@ -9,7 +9,7 @@ from cruxtune.problems import PromptEncoder
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Origin, Problem, Solution, Verdict
-from cruxtune.stages.resources import open_engine, open_verifier
+from cruxtune.stages.resources import open_engine, open_verifier, solution_decoding, verify_settings
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
 from cruxtune.verify import Verifier
@@ -38,7 +38,7 @@ def solve_manifest(space: Workspace) -> Manifest:
         "problems": recipe.problems.model_dump(mode="json", exclude={"path"}),
         "prompt": recipe.prompt.model_dump(mode="json"),
         "solve": recipe.solve.model_dump(mode="json"),
-        "verify": recipe.verify.model_dump(mode="json", include={"timeout"}),
+        "verify": verify_settings(recipe),
     }
     return space.manifest("solve", settings, inputs={}, source=recipe.problems)
 
@@ -48,11 +48,11 @@ def solve_problems(
     verifier: Verifier,
     encoder: PromptEncoder,
     problems: Sequence[Problem],
-    max_new_tokens: int,
+    decoding: Decoding,
 ) -> list[Solution]:
     """One greedy solution a problem, graded."""
     prompts = [encoder.encode(problem) for problem in problems]
-    completions = engine.generate(prompts, Decoding(max_new_tokens, encoder.stop))
+    completions = engine.generate(prompts, decoding)
     texts = [(p, c.text, c.finish_reason) for p, c in zip(problems, completions, strict=True)]
     grades = verifier.verify_many(texts)
     return [
@@ -69,9 +69,10 @@ def _write_parts(
         return
     engine = open_engine(recipe, space.model)
     encoder = PromptEncoder(recipe.prompt.template, engine.tokenizer)
+    decoding = solution_decoding(recipe, problems)
     with progress_bar("solve", len(problems), done) as bar:
         for index, part in missing:
-            solutions = solve_problems(engine, verifier, encoder, part, recipe.solve.max_new_tokens)
+            solutions = solve_problems(engine, verifier, encoder, part, decoding)
             writer.write_part(index, Problem, part)
             writer.write_part(index, Solution, solutions)
             bar.advance(len(part))

@@ -5,6 +5,7 @@ Importing this imports neither sympy nor torch; algebra happens in processes of 
 
 from cruxtune.verify.equivalence import equivalent
 from cruxtune.verify.extract import extract_answer
+from cruxtune.verify.settled import StopRule, is_settled
 from cruxtune.verify.verifier import Verifier
 
-__all__ = ["Verifier", "equivalent", "extract_answer"]
+__all__ = ["StopRule", "Verifier", "equivalent", "extract_answer", "is_settled"]

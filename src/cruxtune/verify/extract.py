@@ -18,7 +18,7 @@ _NEXT_QUESTION = re.compile(
     r"\n{3,}|\n\s?\**(?:Question|Problem|Exercise|Example|Q|Human|User|Instruction)\**\s?[0-9]{0,4}\**\s?[:.]"
     r"|<\|(?:im_end|im_start|endoftext|eot_id|end_of_text)\|>|</s>"
 )
-_CALCULATOR_NOTE = re.compile(r"<<[^<>\n]{0,200}>>")
+CALCULATOR_NOTE = re.compile(r"<<[^<>\n]{0,200}>>")
 _TOO_LONG = 2 * MAX_ANSWER_LENGTH
 _BOXED = re.compile(r"\\f?boxed\s?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -39,20 +39,20 @@ def extract_answer(text: str, kind: AnswerKind | Literal["math", "choice"] = "ma
     >>> extract_answer(r"so $\boxed{\frac{1}{2}}$"), extract_answer("The answer is (B) A dog.", "choice")
     ('\\frac{1}{2}', 'B')
     """
-    parts = _until_next_question(_CALCULATOR_NOTE.sub("", text))
+    parts = pieces_of(CALCULATOR_NOTE.sub("", text))
     if kind == AnswerKind.CHOICE:
         return next(filter(None, map(extract_choice, parts)), None)
-    rules: tuple[Callable[[str], str | None], ...] = (_explicit, _last_number)
+    rules: tuple[Callable[[str], str | None], ...] = (explicit_answer, _last_number)
     return next(filter(None, (rule(part) for rule in rules for part in parts)), None)
 
 
-def _until_next_question(text: str) -> list[str]:
+def pieces_of(text: str) -> list[str]:
     """The text in pieces, each starting with a next question: the first piece with an answer counts."""
     bounds = [0, *(match.start() for match in _NEXT_QUESTION.finditer(text)), len(text)]
     return [text[start:end] for start, end in pairwise(bounds) if end > start]
 
 
-def _explicit(text: str) -> str | None:
+def explicit_answer(text: str) -> str | None:
     return _last_boxed(text) or _after_hashes(text) or _after_last_phrase(text)
 
 

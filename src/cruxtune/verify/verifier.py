@@ -10,6 +10,7 @@ from cruxtune.verify.choice import as_letter
 from cruxtune.verify.equivalence import compare_plainly
 from cruxtune.verify.extract import extract_answer
 from cruxtune.verify.process import DEFAULT_MAX_MEMORY_BYTES, DEFAULT_TIMEOUT, AlgebraProcess
+from cruxtune.verify.settled import is_settled
 
 Submission = tuple[Problem, str, FinishReason | None]
 """What is graded: the problem, the text written in answer, why the writing stopped (if known)."""
@@ -60,11 +61,9 @@ class Verifier:
         answers = [_answer(problem, text) for problem, text, _ in responses]
         self._compare_all(
             [
-                (problem.kind, reference, answer)
-                for (problem, _, finish_reason), reference, answer in zip(
-                    responses, references, answers, strict=True
-                )
-                if answer is not None and finish_reason is not FinishReason.LENGTH
+                (response[0].kind, reference, answer)
+                for response, reference, answer in zip(responses, references, answers, strict=True)
+                if answer is not None and not _is_cut_off(response)
             ]
         )
         return [
@@ -73,12 +72,11 @@ class Verifier:
         ]
 
     def _verdict(self, response: Submission, reference: str, answer: str | None) -> Verdict:
-        problem, _, finish_reason = response
-        if finish_reason is FinishReason.LENGTH:
+        if _is_cut_off(response):
             return Verdict.TRUNCATED
         if answer is None:
             return Verdict.NO_ANSWER
-        return _VERDICTS[self._compared[problem.kind, reference, answer]]
+        return _VERDICTS[self._compared[response[0].kind, reference, answer]]
 
     def _compare_all(self, pairs: Sequence[tuple[AnswerKind, str, str]]) -> None:
         """Fill the memory: the plain pairs at once, the others by as many processes as there are."""
@@ -101,6 +99,12 @@ class Verifier:
             return process.ask(pair[1], pair[2])
         finally:
             self._idle.put(process)
+
+
+def _is_cut_off(response: Submission) -> bool:
+    """Whether the length limit came before the answer was settled."""
+    problem, text, finish_reason = response
+    return finish_reason is FinishReason.LENGTH and not is_settled(text, problem.kind)
 
 
 def _compare_plainly(kind: AnswerKind, reference: str, answer: str) -> bool | None:
