@@ -59,6 +59,11 @@ def test_what_the_recipe_leaves_out_has_its_default():
     assert recipe.select["cft"] == StrictRule(k=3, min_alternative_prob=0.0)
 
 
+def test_an_engine_is_a_trunk_unless_it_says_otherwise():
+    assert parse_recipe(SMALL, ["engine.batch_size=4"]).engine.type == "trunk"
+    assert parse_recipe(SMALL, ["engine.type=reference"]).engine.type == "reference"
+
+
 def test_the_file_goes_over_the_defaults_and_an_override_over_the_file():
     text = SMALL + "[annotate]\nk = 4\npart_size = 2\n"
     assert parse_recipe(text).annotate.k == 4

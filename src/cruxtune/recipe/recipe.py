@@ -1,9 +1,9 @@
 """A whole run as one frozen value."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cruxtune.recipe.engines import EngineSection, TrunkEngineSettings
 from cruxtune.recipe.rules import GradedRule, RandomTokens, Selection, StrictRule, UnionRule
@@ -37,6 +37,11 @@ class Recipe(Settings):
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection
     report: ReportSection = ReportSection()
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _trunk_is_the_default(cls, section: Any) -> Any:
+        return {"type": "trunk", **section} if isinstance(section, dict) else section
 
     @model_validator(mode="after")
     def _methods_are_told_apart(self) -> Self:
