@@ -1,7 +1,8 @@
 """`cruxtune run`: every stage in order, skipping what is there already."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from cruxtune.recipe import Recipe
 from cruxtune.stages.annotate import annotate
@@ -9,11 +10,12 @@ from cruxtune.stages.evaluate import evaluate
 from cruxtune.stages.report import report
 from cruxtune.stages.select import select
 from cruxtune.stages.solve import solve
+from cruxtune.stages.terms import Terms
 from cruxtune.stages.train import train
 from cruxtune.stages.workspace import StageResult
 from cruxtune.train.processes import leave_group
 
-Stage = Callable[[Recipe], StageResult]
+Stage = Callable[..., StageResult]
 
 STAGES: dict[str, Stage] = {
     "solve": solve,
@@ -34,13 +36,16 @@ class Step:
     result: StageResult
 
 
-def run(recipe: Recipe, verbs: Sequence[str] = tuple(STAGES)) -> Iterator[Step]:
+def run(
+    recipe: Recipe, verbs: Sequence[str] = tuple(STAGES), terms: Mapping[str, Terms] = MappingProxyType({})
+) -> Iterator[Step]:
     """Walk the stages, yielding each as it is done: a generator, which does nothing until it is iterated.
 
-    What an earlier run completed is not made again.
+    What an earlier run completed is not made again. `terms` are for some of solve, annotate and evaluate.
     """
     try:
         for verb in verbs:
-            yield Step(verb, STAGES[verb](recipe))
+            stage = STAGES[verb]
+            yield Step(verb, stage(recipe, terms[verb]) if verb in terms else stage(recipe))
     finally:
         leave_group()

@@ -1,7 +1,10 @@
-"""Progress bars with time left, on the error stream; silent where that is no terminal."""
+"""Progress with time left, on the error stream: a bar in a terminal, a line a minute in a log."""
 
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -13,19 +16,39 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+LINE_SECONDS = 60.0
+SPEED_SECONDS = 900.0
+"""How far back the speed is measured from which the time left is told: one unit can take minutes."""
+
 
 class Bar:
     """One running bar: `advance` moves it, `note` shows numbers beside it."""
 
     def __init__(self, progress: Progress, label: str, total: int, done: int) -> None:
         self._progress = progress
+        self._label = label
         self._task = progress.add_task(label, total=total, completed=done, note="")
+        self._last_line = time.monotonic()
 
     def advance(self, amount: int = 1) -> None:
         self._progress.advance(self._task, amount)
+        self._say_if_due()
 
     def note(self, text: str) -> None:
         self._progress.update(self._task, note=text)
+        self._say_if_due()
+
+    def _say_if_due(self) -> None:
+        """Where there is no terminal, a log shows that the work goes on."""
+        now = time.monotonic()
+        if not self._progress.disable or now - self._last_line < LINE_SECONDS:
+            return
+        self._last_line = now
+        task = self._progress.tasks[self._task]
+        facts = [f"{task.completed:,.0f} of {task.total:,.0f} in {_clock(task.elapsed)}"]
+        facts += [f"{_clock(task.time_remaining)} left"] if task.time_remaining else []
+        facts += [task.fields["note"]] if task.fields["note"] else []
+        print(f"{self._label}: {', '.join(facts)}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -41,5 +64,14 @@ def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+        speed_estimate_period=SPEED_SECONDS,
+    ) as progress:
         yield Bar(progress, label, total, done)
+
+
+def _clock(seconds: float | None) -> str:
+    return str(timedelta(seconds=round(seconds or 0)))

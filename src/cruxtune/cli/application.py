@@ -19,6 +19,11 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings over those of the recipe, as section.key=value.")
 ]
 
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Stop cleanly after this time: 90s, 30m, 2h, 1h30m. The same command goes on."),
+]
+
 
 @app.callback(invoke_without_command=True)
 def _options(

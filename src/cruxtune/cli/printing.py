@@ -18,10 +18,16 @@ console = Console()
 
 def print_step(step: Any, seconds: float, output_dir: Path) -> None:
     """Where a stage is, how long it took, and what it counted."""
-    from cruxtune.store import read_manifest
+    from cruxtune.store import Manifest
 
     made, directories = step.result.made, step.result.directories
-    how = duration(seconds) if made else "was done already" if directories else "nothing is asked for"
+    how = (
+        duration(seconds)
+        if made or step.result.note
+        else "was done already"
+        if directories
+        else "nothing is asked for"
+    )
     where = (
         directories[0]
         if len(directories) == 1
@@ -29,8 +35,11 @@ def print_step(step: Any, seconds: float, output_dir: Path) -> None:
     )
     console.print(f"[bold]{step.verb:<9}[/bold] {escape(str(where))}  {how}", highlight=False, soft_wrap=True)
     if len(directories) == 1 and made:
-        counts = read_manifest(directories[0]).counts
+        manifest = Manifest.read(directories[0])
+        counts = manifest.counts if manifest else {}
         print("          " + ", ".join(f"{key} {value:.4g}" for key, value in counts.items() if value))
+    if step.result.note:
+        print(f"          {step.result.note}")
 
 
 def print_results(recipe: Any) -> None:
@@ -46,9 +55,13 @@ def print_results(recipe: Any) -> None:
         console.print(terminal_table(rows, shares, baseline, recipe.evaluate.num_samples))
 
 
-def print_next(arguments: Sequence[str], verb: str | None, verbs: Sequence[str]) -> None:
-    """The command that comes after a stage's."""
-    if verb is not None and verb != verbs[-1]:
+def print_next(
+    arguments: Sequence[str], verb: str | None, verbs: Sequence[str], is_stopped: bool = False
+) -> None:
+    """The command that comes after a stage's: the same again where it was stopped."""
+    if verb is not None and is_stopped:
+        print(f"next: cruxtune {verb} {shlex.join(arguments)}")
+    elif verb is not None and verb != verbs[-1]:
         print(f"next: cruxtune {verbs[verbs.index(verb) + 1]} {shlex.join(arguments)}")
 
 

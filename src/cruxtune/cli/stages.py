@@ -7,28 +7,31 @@ from typing import Any
 
 import typer
 
-from cruxtune.cli.application import Overrides, RecipeArgument, app
+from cruxtune.cli.application import Budget, Overrides, RecipeArgument, app
 from cruxtune.cli.printing import duration, log, peak_memory_gib, print_next, print_results, print_step
 
 INTERRUPTED = 130
 
 
 @app.command()
-def run(recipe: RecipeArgument, overrides: Overrides = None) -> None:
-    """Walk all stages, from problems to the report; what is there already is not made again."""
-    _walk(recipe, overrides, None)
+def run(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None) -> None:
+    """Walk all stages, from problems to the report; what is there already is not made again.
+
+    A budget is for the annotation; the stages after it work on what it found out.
+    """
+    _walk(recipe, overrides, None, budget)
 
 
 @app.command()
-def solve(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+def solve(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None) -> None:
     """Write a greedy solution of every training problem, with its verdict."""
-    _walk(recipe, overrides, "solve")
+    _walk(recipe, overrides, "solve", budget)
 
 
 @app.command()
-def annotate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+def annotate(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None) -> None:
     """Replace every token of every correct solution, continue, verify; store the evidence."""
-    _walk(recipe, overrides, "annotate")
+    _walk(recipe, overrides, "annotate", budget)
 
 
 @app.command()
@@ -44,9 +47,9 @@ def train(recipe: RecipeArgument, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def evaluate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+def evaluate(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None) -> None:
     """Let the base model and every checkpoint answer the benchmarks."""
-    _walk(recipe, overrides, "evaluate")
+    _walk(recipe, overrides, "evaluate", budget)
 
 
 @app.command()
@@ -55,20 +58,23 @@ def report(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     _walk(recipe, overrides, "report")
 
 
-def _walk(name: str, overrides: list[str] | None, verb: str | None) -> None:
+def _walk(name: str, overrides: list[str] | None, verb: str | None, budget: str | None = None) -> None:
     from cruxtune.pipeline import STAGES
     from cruxtune.pipeline import run as run_stages
     from cruxtune.recipe import load_recipe
+    from cruxtune.stages.terms import Terms, parse_budget
 
     recipe = load_recipe(name, overrides or ())
+    terms = {verb or "annotate": Terms(parse_budget(budget))} if budget else {}
 
     began = time.monotonic()
-    steps = run_stages(recipe, (verb,) if verb else tuple(STAGES))
+    steps = run_stages(recipe, (verb,) if verb else tuple(STAGES), terms)
     try:
-        num_made = _follow(steps, recipe.output_dir)
+        results = _follow(steps, recipe.output_dir)
     except KeyboardInterrupt as interrupt:
-        print("\ncruxtune: stopped. Finished parts are kept: the same command goes on.", file=sys.stderr)
+        print(f"\ncruxtune: stopped. {_how_to_go_on(verb)}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from interrupt
+    num_made = sum(len(result.made) for result in results)
     if num_made and verb in (None, "report"):
         print_results(recipe)
     if verb in (None, "report"):
@@ -77,18 +83,25 @@ def _walk(name: str, overrides: list[str] | None, verb: str | None) -> None:
         print(f"nothing to do: {recipe.output_dir} is complete")
     elif verb is None:
         print(f"done in {duration(time.monotonic() - began)}, peak memory {peak_memory_gib():.1f} GiB")
-    print_next([name, *(overrides or ())], verb, list(STAGES))
+    is_stopped = bool(results[-1].note) and not results[-1].made
+    print_next([name, *(overrides or ())], verb, list(STAGES), is_stopped)
 
 
-def _follow(steps: Any, output_dir: Path) -> int:
-    """Print each stage as it is done; returns how many directories were made."""
-    num_made, since = 0, time.monotonic()
+def _how_to_go_on(verb: str | None) -> str:
+    kept = "Finished parts are kept: the same command goes on"
+    use = ", with --budget 0s it makes usable what an annotation has found out"
+    return kept + (use if verb in (None, "annotate") else "") + "."
+
+
+def _follow(steps: Any, output_dir: Path) -> list[Any]:
+    """Print each stage as it is done; returns what they have to show."""
+    results, since = [], time.monotonic()
     for step in steps:
         seconds = time.monotonic() - since
         made = len(step.result.made)
-        num_made += made
+        results.append(step.result)
         print_step(step, seconds, output_dir)
         if made:
             log(output_dir, {"stage": step.verb, "seconds": round(seconds, 1), "directories": made})
         since = time.monotonic()
-    return num_made
+    return results

@@ -67,33 +67,59 @@ class Agenda:
             del self._open[solution.stem]
 
 
+def is_finished(task: Task, k: int, is_lazy: bool) -> bool:
+    """Whether stored evidence leaves nothing to find out on a solution: no model is needed to say so."""
+    if len(task.positions) < len(task.solution.completion.token_ids):
+        return False
+    return not Ranks(branches_of(task.positions, k), task.rollouts, is_lazy).due()
+
+
 class OpenSolution:
-    """One solution under test: its branches, in the order in which they are due."""
+    """One solution under test: which of its forks are due."""
 
     def __init__(self, task: Task, stem: Stem, branches: Sequence[Branch], is_lazy: bool) -> None:
         self.task = task
         self.stem = stem
         self.num_due = 0
         """Forks that were given out and not settled yet, and those that wait to be given out."""
-        self._is_lazy = is_lazy
-        self._branches = {(branch.position, branch.rank): branch for branch in branches}
-        self._verdicts = {_place(rollout): rollout.grade.verdict for rollout in task.rollouts}
+        self._ranks = Ranks(branches, task.rollouts, is_lazy)
 
     def first(self) -> list[Fork]:
+        """All that can be tried without waiting for a verdict, rank by rank."""
+        return self._hand_out(self._ranks.due())
+
+    def after(self, rollout: Rollout) -> list[Fork]:
+        """What a verdict makes due."""
+        self.num_due -= 1
+        return self._hand_out(self._ranks.after(rollout))
+
+    def _hand_out(self, branches: Sequence[Branch]) -> list[Fork]:
+        self.num_due += len(branches)
+        return [Fork(self.stem, branch) for branch in branches]
+
+
+class Ranks:
+    """The branches of one solution and the verdicts so far: which branch is due when."""
+
+    def __init__(self, branches: Sequence[Branch], rollouts: Iterable[Rollout], is_lazy: bool) -> None:
+        self._is_lazy = is_lazy
+        self._branches = {(branch.position, branch.rank): branch for branch in branches}
+        self._verdicts = {_place(rollout): rollout.grade.verdict for rollout in rollouts}
+
+    def due(self) -> list[Branch]:
         """All that can be tried without waiting for a verdict, rank by rank."""
         if not self._is_lazy:
             due = [place for place in self._branches if place not in self._verdicts]
         else:
             positions = dict.fromkeys(position for position, _ in self._branches)
             due = [place for position in positions if (place := self._next_rank(position))]
-        return self._hand_out(sorted(due, key=lambda place: (place[1], place[0])))
+        return [self._branches[place] for place in sorted(due, key=lambda place: (place[1], place[0]))]
 
-    def after(self, rollout: Rollout) -> list[Fork]:
+    def after(self, rollout: Rollout) -> list[Branch]:
         """What a verdict makes due."""
-        self.num_due -= 1
         self._verdicts[_place(rollout)] = rollout.grade.verdict
         place = self._next_rank(rollout.branch.position) if self._is_lazy else None
-        return self._hand_out([place] if place else [])
+        return [self._branches[place]] if place else []
 
     def _next_rank(self, position: int) -> Place | None:
         """The lowest rank that was not tried, if no lower one kept the answer."""
@@ -103,10 +129,6 @@ class OpenSolution:
                 return None
             rank += 1
         return (position, rank) if (position, rank) in self._branches else None
-
-    def _hand_out(self, places: Sequence[Place]) -> list[Fork]:
-        self.num_due += len(places)
-        return [Fork(self.stem, self._branches[place]) for place in places]
 
 
 def _place(rollout: Rollout) -> Place:

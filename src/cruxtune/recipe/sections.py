@@ -60,11 +60,13 @@ class AnnotateSection(Settings):
     """`lazy` tries rank j+1 only where rank j failed: all that Strict rules need. Union and
     Graded need `eager`."""
     num_solutions: PositiveInt | None = None
-    """Annotate (and train on) only the first so many correct solutions."""
+    """Annotate (and train on) only so many of the correct solutions: the first in random order."""
+    seed: Seed = 0
+    """Of that order. However far an annotation has come, what is there is a random sample."""
     skip_special: bool = False
     """Leave special tokens out as alternatives."""
     part_size: PositiveInt = 8
-    """Solutions per file on disk: what a crash can lose."""
+    """Solutions per file on disk; a crash loses some seconds of rollouts, however large a part is."""
 
 
 class LoraSection(Settings):

@@ -1,32 +1,95 @@
 """Annotate: the counterfactual test at every position of every correct solution (eq. 5-7)."""
 
+import hashlib
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import cache, partial
+from pathlib import Path
 
 from cruxtune.counterfactual import Annotator, Evidence, Task
 from cruxtune.engines import Decoding, Engine
 from cruxtune.errors import ArtifactError
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
-from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
-from cruxtune.stages.resources import open_engine, open_verifier, solution_decoding, verify_settings
+from cruxtune.records import Problem, Rollout, Solution, Verdict
+from cruxtune.stages.crew import open_crew
+from cruxtune.stages.harvest import Harvest, Part
+from cruxtune.stages.pace import Pace
+from cruxtune.stages.resources import solution_decoding, verify_settings
 from cruxtune.stages.solve import solve_manifest
+from cruxtune.stages.terms import WHOLE, Terms
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part_table, read_records
+from cruxtune.store import (
+    Manifest,
+    StageWriter,
+    is_complete,
+    num_items,
+    parts_of,
+    read_manifest,
+    read_part_table,
+    read_records,
+)
 from cruxtune.verify import Verifier
 
+logger = logging.getLogger(__name__)
 
-def annotate(recipe: Recipe) -> StageResult:
-    """Write the evidence to `annotate/`: every position's alternatives, where they led, the verdicts."""
+
+def annotate(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
+    """Write the evidence to `annotate/`: every position's alternatives, where they led, the verdicts.
+
+    Stopped before its end, by a budget or a crash, it goes on where it was.
+    """
     space = Workspace(recipe)
     directory, wanted = space.path("annotate"), annotate_manifest(space)
     if is_complete(directory, wanted):
         return StageResult((directory,), ())
-    solutions = annotated_solutions(space)
-    with StageWriter(directory, wanted) as writer, open_verifier(recipe) as verifier:
-        _write_parts(space, writer, verifier, solutions)
-        writer.finish(_counts(recipe, writer, solutions))
-    return StageResult((directory,), (directory,))
+    parts = list(parts_of(wanted_solutions(space), recipe.annotate.part_size))
+    problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
+    with StageWriter(directory, wanted) as writer:
+        harvest = Harvest(writer, recipe.annotate, parts, problems)
+        _gather(space, harvest, solution_decoding(recipe, problems.values()), terms)
+        return _close(writer, harvest, parts)
+
+
+def _gather(space: Workspace, harvest: Harvest, decoding: Decoding, terms: Terms) -> None:
+    """Take evidence as it comes until there is none left or the time is used up."""
+    if harvest.is_whole or terms.is_over:
+        return
+    try:
+        with (
+            open_crew(space.recipe, space.model, terms) as crew,
+            closing(crew.annotate(partial(open_work, decoding), harvest.tasks())) as stream,
+            progress_bar("annotate", harvest.num_solutions, harvest.num_done) as bar,
+        ):
+            pace = Pace(bar, space.recipe.annotate.k)
+            for evidence in stream:
+                harvest.take(evidence)
+                pace.take(evidence)
+                if terms.is_over:
+                    break
+    finally:
+        harvest.flush()
+
+
+def _close(writer: StageWriter, harvest: Harvest, parts: Sequence[Part]) -> StageResult:
+    if harvest.is_whole:
+        harvest.finish()
+        writer.finish(_counts(writer.directory, parts, harvest.num_solutions))
+        return StageResult((writer.directory,), (writer.directory,))
+    whole = harvest.write_beginning()
+    writer.pause(_counts(writer.directory, parts, harvest.num_usable), whole)
+    return StageResult((writer.directory,), (writer.directory,), _pause_note(harvest))
+
+
+def _pause_note(harvest: Harvest) -> str:
+    if not harvest.num_usable:
+        return "stopped before the first solution was through: the same command goes on"
+    return (
+        f"stopped: the evidence covers {harvest.num_usable:,} of {harvest.num_solutions:,} solutions, a fair "
+        "sample that the next stages can use as it is; the same command goes on"
+    )
 
 
 def annotate_manifest(space: Workspace) -> Manifest:
@@ -42,8 +105,44 @@ def annotate_manifest(space: Workspace) -> Manifest:
     return space.manifest("annotate", settings, inputs={space.path("solve"): solve_manifest(space)})
 
 
+def wanted_solutions(space: Workspace) -> list[Solution]:
+    """The correct solutions that this recipe annotates, in seeded random order.
+
+    However many of the first are through, they are a fair sample of all.
+    """
+    settings = space.recipe.annotate
+    return in_random_order(_correct_solutions(space), settings.seed)[: settings.num_solutions]
+
+
+def in_random_order(solutions: Sequence[Solution], seed: int) -> list[Solution]:
+    """Sorted by a hash: the order of two solutions doesn't depend on which others there are."""
+    return sorted(solutions, key=lambda s: hashlib.sha256(f"{seed} {s.id}".encode()).digest())
+
+
+def covered_solutions(space: Workspace) -> list[Solution]:
+    """The solutions that the evidence covers, in its order: fewer than wanted where it is partial."""
+    counts = read_manifest(space.path("annotate")).counts
+    covered, wanted = int(counts["num_solutions"]), int(counts["num_wanted"])
+    _say_coverage(space.path("annotate"), covered, wanted)
+    return wanted_solutions(space)[:covered]
+
+
 def annotated_solutions(space: Workspace) -> list[Solution]:
-    """The correct solutions that this recipe annotates and trains on, in the order of their problems."""
+    """The solutions that the evidence covers, in the order of their problems."""
+    covered = {solution.id for solution in covered_solutions(space)}
+    return [solution for solution in _correct_solutions(space) if solution.id in covered]
+
+
+@cache
+def _say_coverage(directory: Path, covered: int, wanted: int) -> None:
+    """Said once a process."""
+    if covered < wanted:
+        logger.warning(
+            "the evidence in %s covers %s of %s solutions", directory, f"{covered:,}", f"{wanted:,}"
+        )
+
+
+def _correct_solutions(space: Workspace) -> list[Solution]:
     solutions = read_records(space.path("solve"), Solution)
     correct = [solution for solution in solutions if solution.grade.verdict is Verdict.CORRECT]
     if not correct:
@@ -51,33 +150,18 @@ def annotated_solutions(space: Workspace) -> list[Solution]:
             f"none of the solutions in {space.path('solve')} is correct, so there is nothing to annotate: "
             "check prompt.template and solve.max_new_tokens, and look at the verdicts that `solve` counted"
         )
-    return correct[: space.recipe.annotate.num_solutions]
+    return correct
 
 
-def _write_parts(
-    space: Workspace, writer: StageWriter, verifier: Verifier, solutions: Sequence[Solution]
-) -> None:
-    missing, done = writer.missing_parts(solutions, space.recipe.annotate.part_size, Rollout)
-    if not missing:
-        return
-    problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
-    decoding = solution_decoding(space.recipe, problems.values())
-    annotator = _annotator(space.recipe, open_engine(space.recipe, space.model), verifier, decoding)
-    with progress_bar("annotate", len(solutions), done) as bar:
-        for index, part in missing:
-            annotations: list[Evidence] = []
-            for solution in part:
-                task = Task(problems[solution.problem_id], solution)
-                annotations += annotator.annotate([task])
-                bar.advance()
-            writer.write_part(index, Position, [p for a in annotations for p in a.positions])
-            rollouts = [r for a in annotations for r in a.rollouts]
-            order = {solution.id: number for number, solution in enumerate(part)}
-            rollouts.sort(key=lambda r: (order[r.solution_id], r.branch.position, r.branch.rank))
-            writer.write_part(index, Rollout, rollouts)
+def open_work(
+    decoding: Decoding, recipe: Recipe, engine: Engine, verifier: Verifier
+) -> Callable[[Iterable[Task]], Iterator[Evidence]]:
+    """What turns solutions into evidence."""
+    return open_annotator(recipe, engine, verifier, decoding).annotate
 
 
-def _annotator(recipe: Recipe, engine: Engine, verifier: Verifier, decoding: Decoding) -> Annotator:
+def open_annotator(recipe: Recipe, engine: Engine, verifier: Verifier, decoding: Decoding) -> Annotator:
+    """The counterfactual test as the recipe asks for it."""
     return Annotator(
         engine,
         verifier,
@@ -88,17 +172,22 @@ def _annotator(recipe: Recipe, engine: Engine, verifier: Verifier, decoding: Dec
     )
 
 
-def _counts(recipe: Recipe, writer: StageWriter, solutions: Sequence[Solution]) -> dict[str, float]:
-    """From the columns that are needed, a part at a time: rollouts can be millions."""
+def _counts(directory: Path, parts: Sequence[Part], num_solutions: int) -> dict[str, float]:
+    """Of the first solutions, a part at a time: rollouts can be millions."""
     verdicts: Counter[str] = Counter()
-    num_tokens = 0
-    for index, _ in parts_of(solutions, recipe.annotate.part_size):
-        table = read_part_table(writer.directory, index, Rollout)
-        verdicts.update(table["verdict"].to_pylist())
-        num_tokens += sum(len(chunk.values) for chunk in table["token_ids"].chunks)
+    num_tokens = num_positions = start = 0
+    for index, part in parts:
+        covered = part[: max(num_solutions - start, 0)]
+        start += len(part)
+        if covered:
+            table = read_part_table(directory, index, Rollout)
+            verdicts.update(table["verdict"].to_pylist())
+            num_tokens += sum(len(chunk.values) for chunk in table["token_ids"].chunks)
+            num_positions += sum(len(solution.completion.token_ids) for solution in covered)
     return {
-        "num_solutions": len(solutions),
-        "num_positions": sum(len(solution.completion.token_ids) for solution in solutions),
+        "num_solutions": num_solutions,
+        "num_wanted": num_items(parts),
+        "num_positions": num_positions,
         "num_rollouts": verdicts.total(),
         "num_rollout_tokens": num_tokens,
         **{f"num_{verdict}": verdicts[verdict] for verdict in Verdict},

@@ -1,17 +1,19 @@
 """Evaluate: greedy and sampled responses of the base and of every checkpoint, with verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from cruxtune.engines import Decoding, Engine
 from cruxtune.models import ModelFiles
 from cruxtune.problems import PromptEncoder
-from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.sections import EvaluateSection
 from cruxtune.records import GREEDY, Completion, Problem, Response, Verdict
-from cruxtune.stages.resources import open_engine, open_verifier, stop_rule, verify_settings
+from cruxtune.stages.crew import Crew, open_crew, write_parts
+from cruxtune.stages.resources import stop_rule, verify_settings
+from cruxtune.stages.terms import WHOLE, Terms, stopped_note
 from cruxtune.stages.train import train_manifest, training_runs
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part, require_intact
@@ -28,18 +30,19 @@ class Evaluation:
     benchmark: str
 
 
-def evaluate(recipe: Recipe) -> StageResult:
+def evaluate(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
     """Write one directory of responses a checkpoint and benchmark, `evaluate/<checkpoint>/<benchmark>/`."""
     space = Workspace(recipe)
     wanted = {item: evaluate_manifest(space, item) for item in evaluations(recipe)}
-    missing = [item for item in wanted if not is_complete(directory_of(space, item), wanted[item])]
-    if missing:
-        with open_verifier(recipe) as verifier:
-            for checkpoint in dict.fromkeys(item.checkpoint for item in missing):
-                due = [item for item in missing if item.checkpoint == checkpoint]
-                _evaluate_checkpoint(space, verifier, checkpoint, {item: wanted[item] for item in due})
     directories = {item: directory_of(space, item) for item in wanted}
-    return StageResult(tuple(directories.values()), tuple(directories[item] for item in missing))
+    missing = [item for item in wanted if not is_complete(directories[item], wanted[item])]
+    made: list[Evaluation] = []
+    for checkpoint in dict.fromkeys(item.checkpoint for item in missing):
+        due = {item: wanted[item] for item in missing if item.checkpoint == checkpoint}
+        made += _evaluate_checkpoint(space, checkpoint, due, terms)
+    left = len(missing) - len(made)
+    note = stopped_note(left, len(wanted), "evaluations") if left else ""
+    return StageResult(tuple(directories.values()), tuple(directories[item] for item in made), note)
 
 
 def evaluations(recipe: Recipe) -> list[Evaluation]:
@@ -102,18 +105,34 @@ class Responder:
         return completions
 
 
+def open_responder(
+    rule: StopRule | None, recipe: Recipe, engine: Engine, verifier: Verifier
+) -> Callable[[int, Sequence[Problem]], list[Response]]:
+    """What answers a part of a benchmark; each part is sampled with a seed of its own."""
+    encoder = PromptEncoder(recipe.prompt.template, engine.tokenizer)
+    responder = Responder(engine, verifier, encoder, recipe.evaluate, rule)
+    return lambda index, problems: responder.respond(problems, recipe.evaluate.seed * 10_007 + index)
+
+
 def _evaluate_checkpoint(
-    space: Workspace, verifier: Verifier, checkpoint: str, wanted: dict[Evaluation, Manifest]
-) -> None:
-    engine = open_engine(space.recipe, _files_of(space, checkpoint))
-    encoder = PromptEncoder(space.recipe.prompt.template, engine.tokenizer)
-    for item, manifest in wanted.items():
-        problems = space.problems(space.recipe.evaluate.benchmarks[item.benchmark])
-        rule = stop_rule(space.recipe, problems)
-        responder = Responder(engine, verifier, encoder, space.recipe.evaluate, rule)
-        with StageWriter(directory_of(space, item), manifest) as writer:
-            _write_parts(writer, responder, problems, f"{item.checkpoint} {item.benchmark}")
-            writer.finish(_counts(writer.directory, problems, space.recipe.evaluate.part_size))
+    space: Workspace, checkpoint: str, wanted: dict[Evaluation, Manifest], terms: Terms
+) -> list[Evaluation]:
+    """Let one checkpoint answer; returns the evaluations that are complete."""
+    with open_crew(space.recipe, _files_of(space, checkpoint), terms) as crew:
+        return [item for item in wanted if _evaluate(space, crew, item, wanted[item], terms)]
+
+
+def _evaluate(space: Workspace, crew: Crew, item: Evaluation, wanted: Manifest, terms: Terms) -> bool:
+    settings = space.recipe.evaluate
+    problems = space.problems(settings.benchmarks[item.benchmark])
+    parts = list(parts_of(problems, settings.part_size))
+    work = partial(open_responder, stop_rule(space.recipe, problems))
+    label = f"evaluate {item.checkpoint} {item.benchmark}"
+    with StageWriter(directory_of(space, item), wanted) as writer:
+        if write_parts(crew, work, writer, parts, Response, label, terms):
+            return False
+        writer.finish(_counts(writer.directory, [index for index, _ in parts]))
+    return True
 
 
 def _files_of(space: Workspace, checkpoint: str) -> ModelFiles:
@@ -124,22 +143,11 @@ def _files_of(space: Workspace, checkpoint: str) -> ModelFiles:
     return ModelFiles(checkpoint, directory / "model")
 
 
-def _write_parts(writer: StageWriter, responder: Responder, problems: Sequence[Problem], label: str) -> None:
-    missing, done = writer.missing_parts(problems, responder.settings.part_size, Response)
-    with progress_bar(f"evaluate {label}", len(problems), done) as bar:
-        for index, part in missing:
-            responses = responder.respond(part, responder.settings.seed * 10_007 + index)
-            writer.write_part(index, Problem, part)
-            writer.write_part(index, Response, responses)
-            bar.advance(len(part))
-
-
-def _counts(directory: Path, problems: Sequence[Problem], part_size: int) -> dict[str, float]:
-    indices = [index for index, _ in parts_of(problems, part_size)]
+def _counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:
     responses = [response for index in indices for response in read_part(directory, index, Response)]
     greedy = [response for response in responses if response.sample == GREEDY]
     return {
-        "num_problems": len(problems),
+        "num_problems": len({response.problem_id for response in responses}),
         "num_responses": len(responses),
         **{f"greedy_{verdict}": sum(r.grade.verdict is verdict for r in greedy) for verdict in Verdict},
     }

@@ -12,7 +12,7 @@ from cruxtune.records import Criticality, Position, Problem, Response, Rollout, 
 from cruxtune.report.content import Content, ShownAlternative, ShownSolution, ShownToken
 from cruxtune.report.results import MethodRow, Scores, make_row, score
 from cruxtune.select import Evidence, gather_evidence, strict
-from cruxtune.stages.annotate import annotate_manifest, annotated_solutions
+from cruxtune.stages.annotate import annotate_manifest, covered_solutions
 from cruxtune.stages.evaluate import BASE, Evaluation, directory_of, evaluate_manifest, evaluations
 from cruxtune.stages.select import select_manifest
 from cruxtune.stages.solve import solve_manifest
@@ -146,7 +146,7 @@ def _facts(space: Workspace) -> list[tuple[str, str]]:
         ("problems solved greedily", f"{solved['num_correct']:.0f} of {solved['num_problems']:.0f}"),
         ("accuracy on the training problems", f"{100 * solved['accuracy']:.1f} %"),
         ("mean length of a solution", f"{solved['mean_tokens']:.1f} tokens"),
-        ("solutions annotated", f"{tried['num_solutions']:.0f}"),
+        ("solutions annotated", _coverage(tried["num_solutions"], tried["num_wanted"])),
         ("rollouts", f"{tried['num_rollouts']:,.0f} ({tried['num_rollout_tokens']:,.0f} tokens)"),
         ("critical tokens marked by", _in_words(_marking_rule(space.recipe))),
         *(
@@ -154,6 +154,12 @@ def _facts(space: Workspace) -> list[tuple[str, str]]:
             for name, share in read_shares(space).items()
         ),
     ]
+
+
+def _coverage(num_solutions: float, num_wanted: float) -> str:
+    """Partial evidence is named as such."""
+    whole = num_solutions == num_wanted
+    return f"{num_solutions:,.0f}" + ("" if whole else f" of {num_wanted:,.0f} (a random sample)")
 
 
 def read_shares(space: Workspace) -> dict[str, float]:
@@ -179,7 +185,7 @@ def _loss_curves(space: Workspace) -> dict[str, list[float]]:
 def shown_solutions(space: Workspace) -> Iterator[ShownSolution]:
     """The first annotated solutions, as the page shows them."""
     recipe = space.recipe
-    solutions = annotated_solutions(space)[: recipe.report.num_solutions]
+    solutions = covered_solutions(space)[: recipe.report.num_solutions]
     indices = range(-(-len(solutions) // recipe.annotate.part_size))
     positions = _by_solution(space, indices, Position)
     rollouts = _by_solution(space, indices, Rollout)

@@ -1,15 +1,17 @@
 """Solve: greedy solutions of the training problems, each with its verdict (CFT paper, eq. 3, 4)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from cruxtune.engines import Decoding, Engine
 from cruxtune.problems import PromptEncoder
-from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Origin, Problem, Solution, Verdict
-from cruxtune.stages.resources import open_engine, open_verifier, solution_decoding, verify_settings
+from cruxtune.stages.crew import open_crew, write_parts
+from cruxtune.stages.resources import solution_decoding, verify_settings
+from cruxtune.stages.terms import WHOLE, Terms, stopped_note
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
 from cruxtune.verify import Verifier
@@ -17,16 +19,20 @@ from cruxtune.verify import Verifier
 logger = logging.getLogger(__name__)
 
 
-def solve(recipe: Recipe) -> StageResult:
+def solve(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
     """Write one greedy solution a problem to `solve/`, right ones and wrong ones, with verdicts."""
     space = Workspace(recipe)
     directory, wanted = space.path("solve"), solve_manifest(space)
     if is_complete(directory, wanted):
         return StageResult((directory,), ())
     problems = space.problems(recipe.problems)
-    with StageWriter(directory, wanted) as writer, open_verifier(recipe) as verifier:
-        _write_parts(recipe, space, writer, verifier, problems)
-        writer.finish(_counts(directory, problems, recipe.solve.part_size))
+    parts = list(parts_of(problems, recipe.solve.part_size))
+    work = partial(open_solver, solution_decoding(recipe, problems))
+    with StageWriter(directory, wanted) as writer, open_crew(recipe, space.model, terms) as crew:
+        left = write_parts(crew, work, writer, parts, Solution, "solve", terms)
+        if left:
+            return StageResult((directory,), (), stopped_note(left, len(problems), "problems"))
+        writer.finish(_counts(directory, [index for index, _ in parts]))
     return StageResult((directory,), (directory,))
 
 
@@ -41,6 +47,14 @@ def solve_manifest(space: Workspace) -> Manifest:
         "verify": verify_settings(recipe),
     }
     return space.manifest("solve", settings, inputs={}, source=recipe.problems)
+
+
+def open_solver(
+    decoding: Decoding, recipe: Recipe, engine: Engine, verifier: Verifier
+) -> Callable[[int, Sequence[Problem]], list[Solution]]:
+    """What turns a part of the problems into graded solutions."""
+    encoder = PromptEncoder(recipe.prompt.template, engine.tokenizer)
+    return lambda _, problems: solve_problems(engine, verifier, encoder, problems, decoding)
 
 
 def solve_problems(
@@ -61,25 +75,7 @@ def solve_problems(
     ]
 
 
-def _write_parts(
-    recipe: Recipe, space: Workspace, writer: StageWriter, verifier: Verifier, problems: Sequence[Problem]
-) -> None:
-    missing, done = writer.missing_parts(problems, recipe.solve.part_size, Solution)
-    if not missing:
-        return
-    engine = open_engine(recipe, space.model)
-    encoder = PromptEncoder(recipe.prompt.template, engine.tokenizer)
-    decoding = solution_decoding(recipe, problems)
-    with progress_bar("solve", len(problems), done) as bar:
-        for index, part in missing:
-            solutions = solve_problems(engine, verifier, encoder, part, decoding)
-            writer.write_part(index, Problem, part)
-            writer.write_part(index, Solution, solutions)
-            bar.advance(len(part))
-
-
-def _counts(directory: Path, problems: Sequence[Problem], part_size: int) -> dict[str, float]:
-    indices = [index for index, _ in parts_of(problems, part_size)]
+def _counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:
     solutions = [solution for index in indices for solution in read_part(directory, index, Solution)]
     _warn_of_long_prompts(solutions)
     correct = [s for s in solutions if s.grade.verdict is Verdict.CORRECT]
@@ -87,7 +83,7 @@ def _counts(directory: Path, problems: Sequence[Problem], part_size: int) -> dic
     return {
         "num_problems": len(solutions),
         **{f"num_{verdict}": sum(s.grade.verdict is verdict for s in solutions) for verdict in Verdict},
-        "accuracy": len(correct) / len(solutions),
+        "accuracy": len(correct) / max(len(solutions), 1),
         "mean_tokens": num_tokens / max(len(correct), 1),
     }
 

@@ -23,6 +23,8 @@ class StageResult:
     """All that the stage consists of, complete."""
     made: tuple[Path, ...]
     """Those that this call completed; the others were there already."""
+    note: str = ""
+    """What is to be known of it: that it was stopped, and how to go on."""
 
 
 class Workspace:

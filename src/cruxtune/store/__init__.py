@@ -1,26 +1,27 @@
 """Stage directories: atomic Parquet parts, a manifest, resume. Nothing here imports torch."""
 
+from cruxtune.store.journal import Journal
 from cruxtune.store.manifest import Manifest, ModelIdentity, installed_versions
+from cruxtune.store.parts import num_items, parts_of, read_part, read_part_table
 from cruxtune.store.stage import (
     StageWriter,
     forget_other,
     is_complete,
-    parts_of,
     read_manifest,
-    read_part,
-    read_part_table,
     read_records,
     require_intact,
     require_same,
 )
 
 __all__ = [
+    "Journal",
     "Manifest",
     "ModelIdentity",
     "StageWriter",
     "forget_other",
     "installed_versions",
     "is_complete",
+    "num_items",
     "parts_of",
     "read_manifest",
     "read_part",

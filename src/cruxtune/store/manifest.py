@@ -67,8 +67,14 @@ class Manifest(BaseModel):
     """Other versions that wrote parts before a stop."""
     complete: bool = False
     parts: list[Part] = []
+    """Empty until the stage is through or was paused with something usable."""
     counts: dict[str, float] = {}
     """The numbers that the stage reports."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether later stages may read the directory: all of it is there, or it was paused."""
+        return self.complete or bool(self.parts)
 
     @property
     def digest(self) -> str:
@@ -113,7 +119,8 @@ def difference(recorded: Manifest, wanted: Manifest) -> str | None:
     for key, old, new in _differing(recorded.settings, wanted.settings):
         return f"was made with {key} = {old!r}, the recipe says {new!r}"
     for key, _, _ in _differing(recorded.inputs, wanted.inputs):
-        return f"was made from other contents of `{key}` than there are now"
+        grown = ", which was partial or has been made again" if key == "annotate" else ""
+        return f"was made from other contents of `{key}` than there are now{grown}"
     return None
 
 

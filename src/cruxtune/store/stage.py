@@ -1,16 +1,16 @@
 """A stage's directory: Parquet parts, written whole, and a manifest that is complete at the end."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from cruxtune.errors import ArtifactError
 from cruxtune.store.files import hash_file, read_parquet, write_parquet
 from cruxtune.store.manifest import Manifest, Part, difference
+from cruxtune.store.parts import PARTIAL, num_items, part_path, table_name
 from cruxtune.store.schema import from_table, schema_of, to_table
 
 R = TypeVar("R")
@@ -40,6 +40,7 @@ class StageWriter:
             recorded = require_same(self.directory, self._manifest)
             self._manifest = self._manifest.going_on_from(recorded)
             self._manifest.write(self.directory)
+            _sweep(self.directory)
         except BaseException:
             self._lock.release()
             raise
@@ -54,15 +55,29 @@ class StageWriter:
         return part_path(self.directory, record_type, index).exists()
 
     def missing_parts(
-        self, items: Sequence[R], size: int, record_type: Any
+        self, parts: Sequence[tuple[int, Sequence[R]]], record_type: Any
     ) -> tuple[list[tuple[int, Sequence[R]]], int]:
         """The parts that are not there yet, and how many items the others hold."""
-        missing = [part for part in parts_of(items, size) if not self.has_part(part[0], record_type)]
-        return missing, len(items) - sum(len(part) for _, part in missing)
+        missing = [part for part in parts if not self.has_part(part[0], record_type)]
+        return missing, num_items(parts) - num_items(missing)
 
-    def write_part(self, index: int, record_type: type[R], records: Sequence[R]) -> None:
-        """Where a part has several tables, the one that `has_part` is asked about goes last."""
-        write_parquet(part_path(self.directory, record_type, index), to_table(records, record_type))
+    def write_part(
+        self, index: int, record_type: type[R], records: Sequence[R], is_partial: bool = False
+    ) -> None:
+        """Where a part has several tables, the one that `has_part` is asked about goes last.
+
+        A partial one, `rollouts-00003.partial.parquet`, is the beginning of a part that is not whole yet.
+        """
+        path = part_path(self.directory, record_type, index, is_partial)
+        write_parquet(path, to_table(records, record_type))
+
+    def pause(self, counts: dict[str, float], indices: Sequence[int]) -> Manifest:
+        """Say that some parts and the partial ones are usable as they are; the directory is not complete."""
+        files = sorted(self.directory.glob("*.parquet"))
+        parts = [_describe(path, self.directory) for path in files if _is_usable(path, set(indices))]
+        manifest = self._manifest.model_copy(update={"complete": False, "parts": parts, "counts": counts})
+        manifest.write(self.directory)
+        return manifest
 
     def finish(self, counts: dict[str, float], *others: Path) -> Manifest:
         """Mark the directory as complete; `others` are files of its own that are not parts."""
@@ -91,17 +106,20 @@ def require_same(directory: Path, wanted: Manifest) -> Manifest | None:
     recorded = Manifest.read(directory)
     if recorded is not None and (what := difference(recorded, wanted)):
         raise ArtifactError(
-            f"{directory} {what}: choose another output_dir, or delete {directory} to make it again"
+            f"{directory} {what}: choose another output_dir, or delete {directory} (and what was made from "
+            "it) to make it again"
         )
     return recorded
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest of a complete directory."""
+    """The manifest of a directory that is complete, or that was paused with something usable in it."""
     manifest = Manifest.read(directory)
-    if manifest is None or not manifest.complete:
-        what, verb = ("not complete", manifest.stage) if manifest else ("missing", _verb_of(directory))
-        raise ArtifactError(f"{directory} is {what}: run `{verb}` first")
+    if manifest is None:
+        raise ArtifactError(f"{directory} is missing: run `{_verb_of(directory)}` first")
+    if not manifest.is_usable:
+        use = ", or with --budget 0s to use what is there" if manifest.stage == "annotate" else ""
+        raise ArtifactError(f"{directory} is not complete: run `{manifest.stage}` first{use}")
     return manifest
 
 
@@ -113,7 +131,7 @@ def _verb_of(directory: Path) -> str:
 def read_records(directory: Path, record_type: type[R]) -> Iterator[R]:
     """All records of a type in a complete directory, in the order in which they were written."""
     for part in read_manifest(directory).parts:
-        if part.file.startswith(f"{_table_name(record_type)}-"):
+        if part.file.startswith(f"{table_name(record_type)}-"):
             yield from _read_part(directory / part.file, part, record_type)
 
 
@@ -121,26 +139,6 @@ def require_intact(directory: Path) -> None:
     """Raises where a file of a complete directory is not the one that was written."""
     for part in read_manifest(directory).parts:
         _require_unchanged(directory / part.file, part)
-
-
-def read_part(directory: Path, index: int, record_type: type[R]) -> list[R]:
-    """The records of one part, complete directory or not."""
-    return list(from_table(read_part_table(directory, index, record_type), record_type))
-
-
-def read_part_table(directory: Path, index: int, record_type: Any) -> pa.Table:
-    """One part as an Arrow table, for those who need few of its columns."""
-    return read_parquet(part_path(directory, record_type, index), schema_of(record_type))
-
-
-def part_path(directory: Path, record_type: Any, index: int) -> Path:
-    """`solutions-00003.parquet`: five digits keep the parts in order."""
-    return directory / f"{_table_name(record_type)}-{index:05d}.parquet"
-
-
-def parts_of(items: Sequence[R], size: int) -> Iterable[tuple[int, Sequence[R]]]:
-    """The items in runs of `size`, with their part number."""
-    return ((start // size, items[start : start + size]) for start in range(0, len(items), size))
 
 
 def _read_part(path: Path, part: Part, record_type: type[R]) -> Iterator[R]:
@@ -167,9 +165,15 @@ def _num_rows(path: Path) -> int:
     return pq.read_metadata(path).num_rows
 
 
-def _table_name(record_type: Any) -> str:
-    name = record_type.__name__
-    return "weights" if name == "TokenWeights" else f"{name.lower()}s"
+def _is_usable(path: Path, indices: set[int]) -> bool:
+    return path.name.endswith(PARTIAL) or int(path.stem.rpartition("-")[2]) in indices
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what a killed process left half written, and partial parts, which are made again."""
+    for pattern in (".*.tmp", f"*{PARTIAL}"):
+        for path in directory.glob(pattern):
+            path.unlink()
 
 
 def _make(directory: Path) -> None:

@@ -1,0 +1,146 @@
+"""Evidence on its way to disk: journalled as it comes, written as a part when its solutions are through."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cruxtune.counterfactual import Evidence, Task, branches_of, is_finished
+from cruxtune.recipe.sections import AnnotateSection
+from cruxtune.records import Position, Problem, Rollout, Solution
+from cruxtune.store import Journal, StageWriter, num_items
+
+Part = tuple[int, Sequence[Solution]]
+
+
+class Harvest:
+    """What is known of the solutions of some parts, and what is still to be found out."""
+
+    def __init__(
+        self,
+        writer: StageWriter,
+        settings: AnnotateSection,
+        parts: Sequence[Part],
+        problems: Mapping[str, Problem],
+    ) -> None:
+        self._writer = writer
+        self._settings = settings
+        self._problems = problems
+        self._solutions = dict(parts)
+        self._journal = Journal(writer.directory)
+        self._due: dict[str, tuple[int, Task]] = {}
+        """Tasks that nobody took yet, with the number of their part."""
+        self._unfinished: dict[str, int] = {}
+        """The number of the part of every solution that is not through."""
+        self._num_unfinished: Counter[int] = Counter()
+        """How many those are, by part."""
+        missing, self.num_done = writer.missing_parts(parts, Rollout)
+        for index in self._solutions.keys() - {index for index, _ in missing}:
+            self._journal.drop(index)
+        for index, _ in missing:
+            self._open(index)
+
+    @property
+    def num_solutions(self) -> int:
+        return num_items(self._solutions.items())
+
+    @property
+    def is_whole(self) -> bool:
+        return not self._unfinished
+
+    @property
+    def num_usable(self) -> int:
+        """The solutions before the first unfinished one: a fair sample, as their order is random."""
+        ids = [solution.id for part in self._solutions.values() for solution in part]
+        return next((number for number, id in enumerate(ids) if id in self._unfinished), len(ids))
+
+    def tasks(self) -> Iterator[Task]:
+        """The solutions that are not through, in their order, with what is known of them."""
+        while self._due:
+            yield self._due.pop(next(iter(self._due)))[1]
+
+    def take(self, evidence: Evidence) -> None:
+        """Keep what came in; write the parts that it completes."""
+        self._keep(Position, evidence.positions)
+        self._keep(Rollout, evidence.rollouts)
+        for solution_id in evidence.finished:
+            index = self._unfinished.pop(solution_id)
+            self._num_unfinished[index] -= 1
+            if not self._num_unfinished[index]:
+                self._write_part(index)
+        self._journal.flush_if_due()
+
+    def flush(self) -> None:
+        """Leave nothing in memory that is not on the disk."""
+        self._journal.flush()
+
+    def finish(self) -> None:
+        """Every part is written: the journal has done its work."""
+        self._journal.remove()
+
+    def write_beginning(self) -> list[int]:
+        """Write the usable solutions of the first part that is not whole; returns the whole parts before."""
+        whole, left = [], self.num_usable
+        for index, part in self._solutions.items():
+            if left >= len(part):
+                whole.append(index)
+            elif left:
+                self._write(index, part[:left], is_partial=True)
+            left = max(left - len(part), 0)
+        return whole
+
+    def _open(self, index: int) -> None:
+        for task in self._read(index, self._solutions[index]):
+            if not is_finished(task, self._settings.k, self._settings.mode == "lazy"):
+                self._due[task.solution.id] = index, task
+                self._unfinished[task.solution.id] = index
+                self._num_unfinished[index] += 1
+        if not self._num_unfinished[index]:
+            self._write_part(index)
+
+    def _keep(self, record_type: Any, records: Sequence[Position] | Sequence[Rollout]) -> None:
+        for record in records:
+            self._journal.add(self._unfinished[record.solution_id], record_type, [record])
+
+    def _write_part(self, index: int) -> None:
+        self._write(index, self._solutions[index])
+        self._journal.drop(index)
+
+    def _write(self, index: int, solutions: Sequence[Solution], is_partial: bool = False) -> None:
+        tasks = self._read(index, solutions)
+        positions = [position for task in tasks for position in task.positions]
+        self._writer.write_part(index, Position, positions, is_partial)
+        rollouts = [rollout for task in tasks for rollout in task.rollouts]
+        self._writer.write_part(index, Rollout, rollouts, is_partial)
+
+    def _read(self, index: int, solutions: Sequence[Solution]) -> list[Task]:
+        positions, rollouts = (
+            _by_solution(self._journal.read(index, record_type)) for record_type in (Position, Rollout)
+        )
+        return [
+            task_of(self._problems[s.problem_id], s, positions[s.id], rollouts[s.id], self._settings.k)
+            for s in solutions
+        ]
+
+
+def task_of(
+    problem: Problem, solution: Solution, positions: Sequence[Position], rollouts: Sequence[Rollout], k: int
+) -> Task:
+    """A solution with its stored evidence, sorted, each piece once.
+
+    Rollouts without the position that they leave, which a damaged journal can have, are left out.
+    """
+    known = {position.position: position for position in positions}
+    if len(known) < len(solution.completion.token_ids):
+        known = {}
+    own = [known[number] for number in sorted(known)]
+    branches = {(b.position, b.rank): b.token_id for b in branches_of(own, k)}
+    tried = {(r.branch.position, r.branch.rank): r for r in rollouts}
+    fitting = [tried[place] for place in sorted(tried) if branches.get(place) == tried[place].branch.token_id]
+    return Task(problem, solution, own, fitting)
+
+
+def _by_solution(records: Iterator[Any]) -> dict[str, list[Any]]:
+    grouped: dict[str, list[Any]] = defaultdict(list)
+    for record in records:
+        grouped[record.solution_id].append(record)
+    return grouped

@@ -1,0 +1,106 @@
+"""An annotation that is killed, stopped or paused: what it found out is kept, and used as far as it goes."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from commands import artifacts, cruxtune, environment, write_recipe
+
+from cruxtune.records import TokenWeights
+from cruxtune.store import read_records
+
+IMPATIENT = (
+    "import sys, cruxtune.store.journal as journal; from cruxtune.cli import main; "
+    "journal.FLUSH_SECONDS = 0.2; sys.argv[0] = 'cruxtune'; main()"
+)
+"""The command with a journal that is flushed five times a second, so that the test can be short."""
+
+SLOWLY = ("engine.type=reference", "engine.batch_size=8")
+
+
+@pytest.fixture
+def solved(finished, tmp_path):
+    """A recipe whose problems are solved."""
+    shutil.copytree(finished / "solve", tmp_path / "out" / "solve")
+    return write_recipe(tmp_path, tmp_path / "out")
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT, *map(str, arguments)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def journal_files(out) -> set[str]:
+    return {path.relative_to(out).as_posix() for path in out.glob("annotate/journal/*/rollouts-*.parquet")}
+
+
+def stop_after(process, out, num_files, pause, how=signal.SIGKILL) -> tuple[int, str]:
+    """Send a signal some time after so many new files are in the journal."""
+    before, deadline = journal_files(out), time.monotonic() + 120
+    while len(journal_files(out) - before) < num_files and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(pause)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+def test_an_annotation_killed_at_any_moment_ends_with_the_same_bytes(finished, solved):
+    out, rng = solved.parent / "out", random.Random(0)
+    for _ in range(3):
+        process = start("annotate", solved, *SLOWLY)
+        code, _ = stop_after(process, out, num_files=rng.randint(1, 4), pause=rng.uniform(0, 0.4))
+        assert code == -signal.SIGKILL
+    assert journal_files(out)
+    last = cruxtune("annotate", solved)
+    assert last.returncode == 0, last.stderr
+    assert artifacts(out / "annotate") == artifacts(finished / "annotate")
+
+
+def test_partial_evidence_is_used_and_what_was_made_of_it_is_refused_when_it_has_grown(finished, solved):
+    out = solved.parent / "out"
+    process = start("annotate", solved, *SLOWLY)
+    code, errors = stop_after(process, out, num_files=2, pause=0.2, how=signal.SIGINT)
+    assert code == 130 and "the same command goes on, with --budget 0s it makes usable" in errors
+    assert journal_files(out) and "--budget 0s" in cruxtune("select", solved).stderr
+    kill_when_written(start("annotate", solved, *SLOWLY), out / "annotate" / "rollouts-00000.parquet")
+    paused = cruxtune("annotate", solved, "--budget", "0s")
+    manifest = json.loads((out / "annotate" / "manifest.json").read_text())
+    covered = int(manifest["counts"]["num_solutions"])
+    assert 1 <= covered < manifest["counts"]["num_wanted"] == 3 and not manifest["complete"]
+    assert f"covers {covered} of 3 solutions, a fair sample" in paused.stdout
+    selected = cruxtune("select", solved)
+    assert selected.returncode == 0 and f"covers {covered} of 3 solutions" in selected.stderr
+    assert len(list(read_records(out / "select" / "sft", TokenWeights))) == covered
+    last = cruxtune("annotate", solved)
+    assert last.returncode == 0 and artifacts(out / "annotate") == artifacts(finished / "annotate")
+    refused = cruxtune("select", solved)
+    assert refused.returncode == 1
+    assert "other contents of `annotate`" in refused.stderr and f"delete {out / 'select'}" in refused.stderr
+
+
+def test_a_budget_ends_a_stage_that_goes_on_later(finished, tmp_path):
+    recipe = write_recipe(tmp_path, tmp_path / "out")
+    stopped = cruxtune("solve", recipe, "--budget", "1s")
+    assert stopped.returncode == 0 and "of 24 problems are left; the same command goes on" in stopped.stdout
+    assert "next: cruxtune solve" in stopped.stdout
+    assert cruxtune("solve", recipe).returncode == 0
+    assert artifacts(tmp_path / "out" / "solve") == artifacts(finished / "solve")
+
+
+def kill_when_written(process, mark) -> None:
+    while not mark.exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate(timeout=60)
