@@ -13,7 +13,8 @@ from cruxtune.select.evidence import Evidence, Outcome
 
 def strict(evidence: Evidence, k: int, min_alternative_prob: float = 0.0) -> list[Criticality]:
     """Critical where every reasonable alternative fails (eq. 6)."""
-    return [_strict(outcomes) for outcomes in _reasonable(evidence, k, min_alternative_prob)]
+    reasonable = _reasonable(evidence, k, min_alternative_prob)
+    return [_strict(outcomes, evidence.has_gaps) for outcomes in reasonable]
 
 
 def union(evidence: Evidence, k: int, min_alternative_prob: float = 0.0) -> list[Criticality]:
@@ -35,9 +36,11 @@ Outcomes = Sequence[Outcome | None]
 """Of one position, rank 2 first; None stands for a rank that was not run."""
 
 
-def _strict(outcomes: Outcomes) -> Criticality:
+def _strict(outcomes: Outcomes, has_gaps: bool = False) -> Criticality:
     if any(outcome and outcome.verdict is Verdict.CORRECT for outcome in outcomes):
         return Criticality.NOT_CRITICAL
+    if has_gaps and None in outcomes:
+        return Criticality.UNTESTED
     ran = _require_run(outcomes)
     all_fail = bool(ran) and all(outcome.verdict.is_failure for outcome in ran)
     return Criticality.CRITICAL if all_fail else Criticality.UNTESTED

@@ -22,16 +22,20 @@ class Evidence:
     solution_id: str
     num_tokens: int
     outcomes: dict[int, dict[int, Outcome]] = field(default_factory=dict)
+    has_gaps: bool = False
+    """Whether ranks that a lazy test would have needed may be missing: verdicts have changed since."""
 
     def at(self, position: int) -> dict[int, Outcome]:
         return self.outcomes.get(position, {})
 
 
-def gather_evidence(solutions: Iterable[Solution], rollouts: Iterable[Rollout]) -> list[Evidence]:
+def gather_evidence(
+    solutions: Iterable[Solution], rollouts: Iterable[Rollout], has_gaps: bool = False
+) -> list[Evidence]:
     """One Evidence a solution, in the order of the solutions."""
     outcomes: dict[str, dict[int, dict[int, Outcome]]] = defaultdict(lambda: defaultdict(dict))
     for rollout in rollouts:
         branch = rollout.branch
         outcome = Outcome(branch.probability, rollout.grade.verdict)
         outcomes[rollout.solution_id][branch.position][branch.rank] = outcome
-    return [Evidence(s.id, len(s.completion.token_ids), dict(outcomes[s.id])) for s in solutions]
+    return [Evidence(s.id, len(s.completion.token_ids), dict(outcomes[s.id]), has_gaps) for s in solutions]

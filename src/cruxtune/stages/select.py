@@ -20,7 +20,7 @@ from cruxtune.select import (
 )
 from cruxtune.stages.annotate import annotate_manifest, annotated_solutions
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, read_records
+from cruxtune.store import Manifest, StageWriter, is_complete, read_manifest, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def select(recipe: Recipe) -> StageResult:
     missing = [name for name in wanted if not is_complete(space.path("select", name), wanted[name])]
     if missing:
         solutions = annotated_solutions(space)
-        evidence = gather_evidence(solutions, read_records(space.path("annotate"), Rollout))
+        evidence = _read_evidence(space, solutions)
         for name in missing:
             weights = _weigh(recipe.select, name, evidence)
             counts = _counts(solutions, weights)
@@ -43,6 +43,15 @@ def select(recipe: Recipe) -> StageResult:
             _write(space.path("select", name), wanted[name], weights, counts)
     directories = {name: space.path("select", name) for name in wanted}
     return StageResult(tuple(directories.values()), tuple(directories[name] for name in missing))
+
+
+def _read_evidence(space: Workspace, solutions: Sequence[Solution]) -> list[Evidence]:
+    """All evidence, with a warning where another verifier left gaps in it."""
+    num_gaps = int(read_manifest(space.path("annotate")).counts.get("num_gaps", 0))
+    if num_gaps:
+        logger.warning("%d positions need alternatives that were not run: they are untested", num_gaps)
+    rollouts = read_records(space.path("annotate"), Rollout)
+    return gather_evidence(solutions, rollouts, has_gaps=num_gaps > 0)
 
 
 def select_manifest(space: Workspace, rule: Selection) -> Manifest:

@@ -1,0 +1,166 @@
+"""Relabel: the stored evidence under the verifier and the rules of today. No model is run.
+
+What it writes, `relabel/`, is the beginning of a run of its own: `solve/` and `annotate/` with new verdicts.
+"""
+
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from cruxtune.counterfactual import Task
+from cruxtune.models import load_tokenizer
+from cruxtune.progress import progress_bar
+from cruxtune.recipe import Recipe
+from cruxtune.records import Grade, Position, Problem, Rollout, Solution, Verdict
+from cruxtune.select import gather_evidence
+from cruxtune.stages.annotate import annotate_manifest, annotated_solutions
+from cruxtune.stages.changes import Changes, count_transitions
+from cruxtune.stages.resources import open_verifier
+from cruxtune.stages.solve import solve_manifest
+from cruxtune.stages.workspace import Workspace
+from cruxtune.store import StageWriter, parts_of, read_manifest, read_records, require_same
+from cruxtune.store.files import write_atomically, write_json
+from cruxtune.verify import Verifier
+from cruxtune.verify.verifier import Submission
+
+DIRECTORY = "relabel"
+
+
+def relabel(recipe: Recipe) -> tuple[Path, Changes]:
+    """Write `relabel/`: the solutions and their evidence with new verdicts, and what that changes."""
+    source = Workspace(as_annotated(recipe))
+    require_same(source.path("annotate"), annotate_manifest(source))
+    target = Workspace(recipe.model_copy(update={"output_dir": recipe.output_dir / DIRECTORY}))
+    for verb in ("solve", "annotate"):
+        shutil.rmtree(target.path(verb), ignore_errors=True)
+    changes = Changes(recipe.select)
+    with open_verifier(recipe) as verifier:
+        _write_solutions(source, target, verifier, changes)
+        _write_evidence(source, target, verifier, changes)
+    write_json(target.path("relabel.json"), changes.as_json())
+    write_atomically(target.path("relabel.md"), lambda path: _write_text(path, changes.as_markdown()))
+    return target.recipe.output_dir, changes
+
+
+def as_annotated(recipe: Recipe) -> Recipe:
+    """The recipe with the verifier's settings that the stored evidence was made with."""
+    recorded = read_manifest(recipe.output_dir / "annotate").settings["verify"]
+    return recipe.model_copy(update={"verify": recipe.verify.model_copy(update=recorded)})
+
+
+def _write_solutions(source: Workspace, target: Workspace, verifier: Verifier, changes: Changes) -> None:
+    """All solutions with new verdicts, but those that became right: they have no evidence."""
+    annotated = {solution.id for solution in annotated_solutions(source)}
+    problems = list(read_records(source.path("solve"), Problem))
+    solutions = list(read_records(source.path("solve"), Solution))
+    by_id = {problem.id: problem for problem in problems}
+    texts = [(by_id[s.problem_id], s.completion.text, s.completion.finish_reason) for s in solutions]
+    grades = verifier.verify_many(texts)
+    changes.solutions = count_transitions((s.grade for s in solutions), grades)
+    regraded = [replace(s, grade=grade) for s, grade in zip(solutions, grades, strict=True)]
+    kept = [s for s in regraded if s.id in annotated or s.grade.verdict is not Verdict.CORRECT]
+    changes.num_left_out = len(regraded) - len(kept)
+    with StageWriter(target.path("solve"), solve_manifest(target)) as writer:
+        for index, part in parts_of(problems, target.recipe.solve.part_size):
+            ids = {problem.id for problem in part}
+            writer.write_part(index, Problem, part)
+            writer.write_part(index, Solution, [s for s in kept if s.problem_id in ids])
+        writer.finish({"num_problems": len(problems), **_verdict_counts(s.grade for s in kept)})
+
+
+def _write_evidence(source: Workspace, target: Workspace, verifier: Verifier, changes: Changes) -> None:
+    """The evidence on the solutions that are still right, part by part: rollouts can be millions."""
+    tokenizer = load_tokenizer(source.model, source.recipe.model.trust_remote_code)
+    solutions = read_records(target.path("solve"), Solution)
+    right = {s.id for s in solutions if s.grade.verdict is Verdict.CORRECT}
+    tasks = (task for task in stored_tasks(source) if task.solution.id in right)
+    counts: Counter[str] = Counter(num_solutions=len(right), num_wanted=len(right))
+    with (
+        StageWriter(target.path("annotate"), annotate_manifest(target)) as writer,
+        progress_bar("relabel", len(right)) as bar,
+    ):
+        for index, part in enumerate(_runs(tasks, target.recipe.annotate.part_size)):
+            done = [_regraded(task, verifier, tokenizer, changes) for task in part]
+            _write_part(writer, index, done, counts)
+            bar.advance(len(done))
+        writer.finish({**counts, "num_gaps": changes.num_gaps})
+
+
+def _write_part(writer: StageWriter, index: int, tasks: Sequence[Task], counts: Counter[str]) -> None:
+    positions = [position for task in tasks for position in task.positions]
+    rollouts = [rollout for task in tasks for rollout in task.rollouts]
+    writer.write_part(index, Position, positions)
+    writer.write_part(index, Rollout, rollouts)
+    counts["num_positions"] += len(positions)
+    counts["num_rollouts"] += len(rollouts)
+    counts["num_rollout_tokens"] += sum(len(rollout.continuation.token_ids) for rollout in rollouts)
+    counts.update(_verdict_counts(rollout.grade for rollout in rollouts))
+
+
+def stored_tasks(space: Workspace) -> Iterator[Task]:
+    """Every annotated solution with its evidence, in the order in which that is stored, one at a time."""
+    problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
+    solutions = {s.id: s for s in read_records(space.path("solve"), Solution)}
+    rollouts = groupby(read_records(space.path("annotate"), Rollout), lambda r: r.solution_id)
+    head = next(rollouts, None)
+    for solution_id, positions in groupby(
+        read_records(space.path("annotate"), Position), lambda p: p.solution_id
+    ):
+        solution, own = solutions[solution_id], list(positions)
+        tried = list(head[1]) if head and head[0] == solution_id else []
+        head = next(rollouts, None) if tried else head
+        yield Task(problems[solution.problem_id], solution, own, tried)
+
+
+def counterfactual_texts(task: Task, rollouts: Sequence[Rollout], tokenizer: Any) -> list[Submission]:
+    """What was graded of each rollout: the prefix and its continuation, as the annotation decoded them."""
+    ids = task.solution.completion.token_ids
+    return [
+        (
+            task.problem,
+            tokenizer.decode(ids[: r.branch.position] + r.continuation.token_ids, skip_special_tokens=True),
+            r.continuation.finish_reason,
+        )
+        for r in rollouts
+    ]
+
+
+def _regraded(task: Task, verifier: Verifier, tokenizer: Any, changes: Changes) -> Task:
+    """The evidence on one solution with new verdicts; what changed is counted."""
+    grades = verifier.verify_many(counterfactual_texts(task, task.rollouts, tokenizer))
+    rollouts = [replace(r, grade=grade) for r, grade in zip(task.rollouts, grades, strict=True)]
+    changes.rollouts += count_transitions((r.grade for r in task.rollouts), grades)
+    changes.num_gaps += _num_gaps(task.positions, rollouts)
+    before, after = (
+        gather_evidence([task.solution], some, has_gaps=True)[0] for some in (task.rollouts, rollouts)
+    )
+    changes.take_evidence(before, after)
+    return replace(task, rollouts=rollouts)
+
+
+def _num_gaps(positions: Sequence[Position], rollouts: Sequence[Rollout]) -> int:
+    """Positions at which no stored alternative keeps the answer and not every one was tried."""
+    verdicts: dict[int, list[Verdict]] = defaultdict(list)
+    for rollout in rollouts:
+        verdicts[rollout.branch.position].append(rollout.grade.verdict)
+    return sum(
+        Verdict.CORRECT not in verdicts[p.position] and len(verdicts[p.position]) < len(p.alternative_ids)
+        for p in positions
+    )
+
+
+def _runs(tasks: Iterator[Task], size: int) -> Iterator[list[Task]]:
+    return iter(lambda: list(islice(tasks, size)), [])
+
+
+def _verdict_counts(grades: Iterable[Grade]) -> dict[str, int]:
+    counts = Counter(grade.verdict for grade in grades)
+    return {f"num_{verdict}": counts[verdict] for verdict in Verdict}
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,121 @@
+"""Relabelling puts right what a mistaken verifier left behind, and says what that changes."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from commands import artifacts, cruxtune
+
+from cruxtune.recipe import Recipe, load_recipe
+from cruxtune.records import Grade, Position, Rollout, Solution, TokenWeights, Verdict
+from cruxtune.stages import select
+from cruxtune.stages.annotate import annotate_manifest
+from cruxtune.stages.relabel import relabel
+from cruxtune.stages.workspace import Workspace
+from cruxtune.store import StageWriter, read_manifest, read_records
+
+STRICT_ONLY = [
+    "select={sft={type='all'}, cft={type='strict'}, strict2={type='strict', k=2}}",
+    "train.selections=['sft', 'cft']",
+]
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    """A copy of a finished run that may be changed."""
+    for verb in ("solve", "annotate"):
+        shutil.copytree(finished / verb, tmp_path / "out" / verb)
+    return tmp_path / "out"
+
+
+def recipe_of(finished: Path, run: Path, *overrides: str) -> Recipe:
+    return load_recipe(finished.parent / "small.toml", [f"output_dir={run}", *overrides])
+
+
+def write_evidence(recipe: Recipe, positions: list[Position], rollouts: list[Rollout]) -> None:
+    directory = recipe.output_dir / "annotate"
+    counts = read_manifest(directory).counts
+    wanted = annotate_manifest(Workspace(recipe))
+    shutil.rmtree(directory)
+    with StageWriter(directory, wanted) as writer:
+        for index, solution_id in enumerate(dict.fromkeys(p.solution_id for p in positions)):
+            writer.write_part(index, Position, [p for p in positions if p.solution_id == solution_id])
+            writer.write_part(index, Rollout, [r for r in rollouts if r.solution_id == solution_id])
+        writer.finish(counts)
+
+
+def misjudged(rollout: Rollout) -> Rollout:
+    """Every third rollout with the opposite verdict."""
+    if (rollout.branch.position + rollout.branch.rank) % 3:
+        return rollout
+    is_right = rollout.grade.verdict is Verdict.CORRECT
+    return replace(rollout, grade=Grade(Verdict.INCORRECT if is_right else Verdict.CORRECT, "?"))
+
+
+def evidence(run: Path) -> tuple[list[Position], list[Rollout]]:
+    return list(read_records(run / "annotate", Position)), list(read_records(run / "annotate", Rollout))
+
+
+def test_mistaken_verdicts_are_put_right_and_counted(finished, run):
+    recipe = recipe_of(finished, run, "verify.timeout=4.0")
+    positions, rollouts = evidence(run)
+    wrong = [misjudged(rollout) for rollout in rollouts]
+    write_evidence(recipe_of(finished, run), positions, wrong)
+    directory, changes = relabel(recipe)
+    assert evidence(directory) == (positions, rollouts)
+    changed = sum(
+        old.grade.verdict is not new.grade.verdict for old, new in zip(rollouts, wrong, strict=True)
+    )
+    assert sum(n for (old, new), n in changes.rollouts.items() if old is not new) == changed > 0
+    assert changes.as_json()["rules"]["cft"]["num_changed"] > 0
+    assert changes.num_gaps == 0
+
+
+def test_what_it_writes_is_a_run_that_goes_on_without_a_model(finished, run):
+    result = cruxtune("relabel", finished.parent / "small.toml", f"output_dir={run}", "verify.timeout=4.0")
+    assert result.returncode == 0, result.stderr
+    assert (
+        "0 of " in result.stdout and f"next: cruxtune run {finished.parent / 'small.toml'}" in result.stdout
+    )
+    assert "| cft |" in (run / "relabel" / "relabel.md").read_text()
+    select(recipe_of(finished, run / "relabel", "verify.timeout=4.0"))
+    weights = {path: data for path, data in artifacts(finished / "select").items() if "manifest" not in path}
+    ours = {path: data for path, data in artifacts(run / "relabel/select").items() if "manifest" not in path}
+    assert ours == weights
+
+
+def test_a_rank_that_lazy_evidence_lacks_leaves_its_position_untested(finished, run):
+    lazy = recipe_of(finished, run, "annotate.mode=lazy", *STRICT_ONLY)
+    positions, rollouts = evidence(run)
+    wrong = {(r.solution_id, r.branch.position, r.branch.rank): misjudged(r) for r in rollouts}
+    tried = [
+        r
+        for (solution_id, position, rank), r in wrong.items()
+        if rank == 2 or wrong[solution_id, position, 2].grade.verdict is not Verdict.CORRECT
+    ]
+    write_evidence(lazy, positions, tried)
+    directory, changes = relabel(lazy)
+    right = {(r.solution_id, r.branch.position, r.branch.rank): r.grade.verdict for r in rollouts}
+    stored = {(r.solution_id, r.branch.position, r.branch.rank) for r in tried}
+    gaps = [
+        (solution_id, position)
+        for solution_id, position, rank in right
+        if rank == 3 and (solution_id, position, 3) not in stored
+        if right[solution_id, position, 2] is not Verdict.CORRECT
+    ]
+    assert changes.num_gaps == len(gaps) > 0
+    select(recipe_of(finished, directory, "annotate.mode=lazy", *STRICT_ONLY))
+    by_solution = {
+        w.solution_id: w.loss_weights for w in read_records(directory / "select/cft", TokenWeights)
+    }
+    assert all(by_solution[solution_id][position] == 0 for solution_id, position in gaps)
+    assert ("cft", "strict2") in changes.pairs
+
+
+def test_right_solutions_that_were_never_annotated_are_left_out(finished, run):
+    _, changes = relabel(recipe_of(finished, run))
+    solutions = [list(read_records(path, Solution)) for path in (run / "solve", run / "relabel/solve")]
+    right, kept = ([s.id for s in some if s.grade.verdict is Verdict.CORRECT] for some in solutions)
+    assert len(kept) == 3 and set(kept) < set(right)
+    assert changes.num_left_out == len(right) - 3
