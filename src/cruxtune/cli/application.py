@@ -24,6 +24,11 @@ Budget = Annotated[
     typer.Option(help="Stop cleanly after this time: 90s, 30m, 2h, 1h30m. The same command goes on."),
 ]
 
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", help="Do one share of the work: 0/4 is the first of four; see `merge`."),
+]
+
 
 @app.callback(invoke_without_command=True)
 def _options(

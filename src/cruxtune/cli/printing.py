@@ -59,8 +59,8 @@ def print_next(
     arguments: Sequence[str], verb: str | None, verbs: Sequence[str], is_stopped: bool = False
 ) -> None:
     """The command that comes after a stage's: the same again where it was stopped."""
-    if verb is not None and is_stopped:
-        print(f"next: cruxtune {verb} {shlex.join(arguments)}")
+    if is_stopped:
+        print("next: the same command")
     elif verb is not None and verb != verbs[-1]:
         print(f"next: cruxtune {verbs[verbs.index(verb) + 1]} {shlex.join(arguments)}")
 

@@ -1,5 +1,6 @@
 """The verbs that are stages, and their walk."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import typer
 
-from cruxtune.cli.application import Budget, Overrides, RecipeArgument, app
+from cruxtune.cli.application import Budget, Overrides, RecipeArgument, ShardOption, app
 from cruxtune.cli.printing import duration, log, peak_memory_gib, print_next, print_results, print_step
 
 INTERRUPTED = 130
@@ -23,15 +24,19 @@ def run(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = No
 
 
 @app.command()
-def solve(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None) -> None:
+def solve(
+    recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None, shard: ShardOption = None
+) -> None:
     """Write a greedy solution of every training problem, with its verdict."""
-    _walk(recipe, overrides, "solve", budget)
+    _walk(recipe, overrides, "solve", budget, shard)
 
 
 @app.command()
-def annotate(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None) -> None:
+def annotate(
+    recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None, shard: ShardOption = None
+) -> None:
     """Replace every token of every correct solution, continue, verify; store the evidence."""
-    _walk(recipe, overrides, "annotate", budget)
+    _walk(recipe, overrides, "annotate", budget, shard)
 
 
 @app.command()
@@ -47,9 +52,11 @@ def train(recipe: RecipeArgument, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def evaluate(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None) -> None:
+def evaluate(
+    recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None, shard: ShardOption = None
+) -> None:
     """Let the base model and every checkpoint answer the benchmarks."""
-    _walk(recipe, overrides, "evaluate", budget)
+    _walk(recipe, overrides, "evaluate", budget, shard)
 
 
 @app.command()
@@ -58,17 +65,24 @@ def report(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     _walk(recipe, overrides, "report")
 
 
-def _walk(name: str, overrides: list[str] | None, verb: str | None, budget: str | None = None) -> None:
+def _walk(
+    name: str,
+    overrides: list[str] | None,
+    verb: str | None,
+    budget: str | None = None,
+    shard: str | None = None,
+) -> None:
     from cruxtune.pipeline import STAGES
     from cruxtune.pipeline import run as run_stages
     from cruxtune.recipe import load_recipe
-    from cruxtune.stages.terms import Terms, parse_budget
+    from cruxtune.stages.terms import Terms, parse_budget, parse_shard
 
     recipe = load_recipe(name, overrides or ())
-    terms = {verb or "annotate": Terms(parse_budget(budget))} if budget else {}
+    terms = Terms(parse_budget(budget) if budget else None, parse_shard(shard) if shard else None)
+    takers = {verb or "annotate"} & {"solve", "annotate", "evaluate"}
 
     began = time.monotonic()
-    steps = run_stages(recipe, (verb,) if verb else tuple(STAGES), terms)
+    steps = run_stages(recipe, (verb,) if verb else tuple(STAGES), dict.fromkeys(takers, terms))
     try:
         results = _follow(steps, recipe.output_dir)
     except KeyboardInterrupt as interrupt:
@@ -83,7 +97,10 @@ def _walk(name: str, overrides: list[str] | None, verb: str | None, budget: str 
         print(f"nothing to do: {recipe.output_dir} is complete")
     elif verb is None:
         print(f"done in {duration(time.monotonic() - began)}, peak memory {peak_memory_gib():.1f} GiB")
-    is_stopped = bool(results[-1].note) and not results[-1].made
+    is_stopped = bool(results[-1].note) and (not results[-1].made or shard is not None)
+    if shard and not is_stopped:
+        print(f"when all shards are there: cruxtune merge {shlex.join([name, *(overrides or ())])}")
+        return
     print_next([name, *(overrides or ())], verb, list(STAGES), is_stopped)
 
 

@@ -42,10 +42,10 @@ def annotate(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
     Stopped before its end, by a budget or a crash, it goes on where it was.
     """
     space = Workspace(recipe)
-    directory, wanted = space.path("annotate"), annotate_manifest(space)
+    directory, wanted = space.place(terms, space.path("annotate"), annotate_manifest(space))
     if is_complete(directory, wanted):
         return StageResult((directory,), ())
-    parts = list(parts_of(wanted_solutions(space), recipe.annotate.part_size))
+    parts = terms.own(parts_of(wanted_solutions(space), recipe.annotate.part_size))
     problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
     with StageWriter(directory, wanted) as writer:
         harvest = Harvest(writer, recipe.annotate, parts, problems)
@@ -76,10 +76,10 @@ def _gather(space: Workspace, harvest: Harvest, decoding: Decoding, terms: Terms
 def _close(writer: StageWriter, harvest: Harvest, parts: Sequence[Part]) -> StageResult:
     if harvest.is_whole:
         harvest.finish()
-        writer.finish(_counts(writer.directory, parts, harvest.num_solutions))
+        writer.finish(annotate_counts(writer.directory, parts, harvest.num_solutions))
         return StageResult((writer.directory,), (writer.directory,))
     whole = harvest.write_beginning()
-    writer.pause(_counts(writer.directory, parts, harvest.num_usable), whole)
+    writer.pause(annotate_counts(writer.directory, parts, harvest.num_usable), whole)
     return StageResult((writer.directory,), (writer.directory,), _pause_note(harvest))
 
 
@@ -172,7 +172,7 @@ def open_annotator(recipe: Recipe, engine: Engine, verifier: Verifier, decoding:
     )
 
 
-def _counts(directory: Path, parts: Sequence[Part], num_solutions: int) -> dict[str, float]:
+def annotate_counts(directory: Path, parts: Sequence[Part], num_solutions: int) -> dict[str, float]:
     """Of the first solutions, a part at a time: rollouts can be millions."""
     verdicts: Counter[str] = Counter()
     num_tokens = num_positions = start = 0

@@ -20,6 +20,8 @@ from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_pa
 from cruxtune.verify import StopRule, Verifier
 
 BASE = "base"
+Target = tuple[Path, Manifest]
+"""Where the responses go, and what they must be made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,18 @@ class Evaluation:
 def evaluate(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
     """Write one directory of responses a checkpoint and benchmark, `evaluate/<checkpoint>/<benchmark>/`."""
     space = Workspace(recipe)
-    wanted = {item: evaluate_manifest(space, item) for item in evaluations(recipe)}
-    directories = {item: directory_of(space, item) for item in wanted}
-    missing = [item for item in wanted if not is_complete(directories[item], wanted[item])]
+    targets = {
+        item: space.place(terms, directory_of(space, item), evaluate_manifest(space, item))
+        for item in evaluations(recipe)
+    }
+    missing = [item for item in targets if not is_complete(*targets[item])]
     made: list[Evaluation] = []
     for checkpoint in dict.fromkeys(item.checkpoint for item in missing):
-        due = {item: wanted[item] for item in missing if item.checkpoint == checkpoint}
+        due = {item: targets[item] for item in missing if item.checkpoint == checkpoint}
         made += _evaluate_checkpoint(space, checkpoint, due, terms)
     left = len(missing) - len(made)
-    note = stopped_note(left, len(wanted), "evaluations") if left else ""
+    note = stopped_note(left, len(targets), "evaluations") if left else ""
+    directories = {item: directory for item, (directory, _) in targets.items()}
     return StageResult(tuple(directories.values()), tuple(directories[item] for item in made), note)
 
 
@@ -115,23 +120,23 @@ def open_responder(
 
 
 def _evaluate_checkpoint(
-    space: Workspace, checkpoint: str, wanted: dict[Evaluation, Manifest], terms: Terms
+    space: Workspace, checkpoint: str, targets: dict[Evaluation, Target], terms: Terms
 ) -> list[Evaluation]:
     """Let one checkpoint answer; returns the evaluations that are complete."""
     with open_crew(space.recipe, _files_of(space, checkpoint), terms) as crew:
-        return [item for item in wanted if _evaluate(space, crew, item, wanted[item], terms)]
+        return [item for item in targets if _evaluate(space, crew, item, targets[item], terms)]
 
 
-def _evaluate(space: Workspace, crew: Crew, item: Evaluation, wanted: Manifest, terms: Terms) -> bool:
+def _evaluate(space: Workspace, crew: Crew, item: Evaluation, target: Target, terms: Terms) -> bool:
     settings = space.recipe.evaluate
     problems = space.problems(settings.benchmarks[item.benchmark])
-    parts = list(parts_of(problems, settings.part_size))
+    parts = terms.own(parts_of(problems, settings.part_size))
     work = partial(open_responder, stop_rule(space.recipe, problems))
     label = f"evaluate {item.checkpoint} {item.benchmark}"
-    with StageWriter(directory_of(space, item), wanted) as writer:
+    with StageWriter(*target) as writer:
         if write_parts(crew, work, writer, parts, Response, label, terms):
             return False
-        writer.finish(_counts(writer.directory, [index for index, _ in parts]))
+        writer.finish(evaluate_counts(writer.directory, [index for index, _ in parts]))
     return True
 
 
@@ -143,7 +148,8 @@ def _files_of(space: Workspace, checkpoint: str) -> ModelFiles:
     return ModelFiles(checkpoint, directory / "model")
 
 
-def _counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:
+def evaluate_counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:
+    """What the stage reports of one directory, from its parts."""
     responses = [response for index in indices for response in read_part(directory, index, Response)]
     greedy = [response for response in responses if response.sample == GREEDY]
     return {

@@ -13,7 +13,7 @@ from cruxtune.stages.crew import open_crew, write_parts
 from cruxtune.stages.resources import solution_decoding, verify_settings
 from cruxtune.stages.terms import WHOLE, Terms, stopped_note
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
+from cruxtune.store import Manifest, StageWriter, is_complete, num_items, parts_of, read_part
 from cruxtune.verify import Verifier
 
 logger = logging.getLogger(__name__)
@@ -22,17 +22,17 @@ logger = logging.getLogger(__name__)
 def solve(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
     """Write one greedy solution a problem to `solve/`, right ones and wrong ones, with verdicts."""
     space = Workspace(recipe)
-    directory, wanted = space.path("solve"), solve_manifest(space)
+    directory, wanted = space.place(terms, space.path("solve"), solve_manifest(space))
     if is_complete(directory, wanted):
         return StageResult((directory,), ())
     problems = space.problems(recipe.problems)
-    parts = list(parts_of(problems, recipe.solve.part_size))
+    parts = terms.own(parts_of(problems, recipe.solve.part_size))
     work = partial(open_solver, solution_decoding(recipe, problems))
     with StageWriter(directory, wanted) as writer, open_crew(recipe, space.model, terms) as crew:
         left = write_parts(crew, work, writer, parts, Solution, "solve", terms)
         if left:
-            return StageResult((directory,), (), stopped_note(left, len(problems), "problems"))
-        writer.finish(_counts(directory, [index for index, _ in parts]))
+            return StageResult((directory,), (), stopped_note(left, num_items(parts), "problems"))
+        writer.finish(solve_counts(directory, [index for index, _ in parts]))
     return StageResult((directory,), (directory,))
 
 
@@ -75,7 +75,8 @@ def solve_problems(
     ]
 
 
-def _counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:
+def solve_counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:
+    """What the stage reports, from its parts."""
     solutions = [solution for index in indices for solution in read_part(directory, index, Solution)]
     _warn_of_long_prompts(solutions)
     correct = [s for s in solutions if s.grade.verdict is Verdict.CORRECT]

@@ -11,8 +11,11 @@ from cruxtune.recipe import Recipe
 from cruxtune.recipe.sources import ProblemSource
 from cruxtune.records import Problem
 from cruxtune.stages.resources import load_problems
+from cruxtune.stages.terms import Terms
 from cruxtune.store import Manifest, ModelIdentity, installed_versions, read_manifest, require_same
 from cruxtune.store.files import hash_values
+
+SHARDS = "shards"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,14 @@ class Workspace:
             inputs=digests,
             versions=installed_versions(),
         )
+
+    def place(self, terms: Terms, directory: Path, wanted: Manifest) -> tuple[Path, Manifest]:
+        """Where a stage writes, and what that must say: a shard has a directory of its own."""
+        if terms.shard is None:
+            return directory, wanted
+        name, shard = self.name_of(directory), terms.shard
+        settings = {**wanted.settings, "shard": {"of": name, "index": shard.index, "count": shard.count}}
+        return self.path(SHARDS, name, shard.name), wanted.model_copy(update={"settings": settings})
 
     def name_of(self, directory: Path) -> str:
         """A stage directory's path inside the output directory, the same on every machine."""

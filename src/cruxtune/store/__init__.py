@@ -1,7 +1,13 @@
 """Stage directories: atomic Parquet parts, a manifest, resume. Nothing here imports torch."""
 
 from cruxtune.store.journal import Journal
-from cruxtune.store.manifest import Manifest, ModelIdentity, installed_versions
+from cruxtune.store.manifest import (
+    Manifest,
+    ModelIdentity,
+    difference,
+    difference_of_models,
+    installed_versions,
+)
 from cruxtune.store.parts import num_items, parts_of, read_part, read_part_table
 from cruxtune.store.stage import (
     StageWriter,
@@ -18,6 +24,8 @@ __all__ = [
     "Manifest",
     "ModelIdentity",
     "StageWriter",
+    "difference",
+    "difference_of_models",
     "forget_other",
     "installed_versions",
     "is_complete",

@@ -124,6 +124,13 @@ def difference(recorded: Manifest, wanted: Manifest) -> str | None:
     return None
 
 
+def difference_of_models(one: Manifest, other: Manifest) -> str | None:
+    """That two directories were made with different models, naming both."""
+    if one.model.hashes == other.model.hashes:
+        return None
+    return f"one was made with {_describe(one.model)}, the other with {_describe(other.model)}"
+
+
 def _differing(
     before: dict[str, Any], now: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
