@@ -1,5 +1,6 @@
-"""Relabelling puts right what a mistaken verifier left behind, and says what that changes."""
+"""Relabelling puts right what a mistaken verifier left; a second run finds what the first got wrong."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 from commands import artifacts, cruxtune
 
+from cruxtune.errors import RecipeError
 from cruxtune.recipe import Recipe, load_recipe
 from cruxtune.records import Grade, Position, Rollout, Solution, TokenWeights, Verdict
 from cruxtune.stages import select
 from cruxtune.stages.annotate import annotate_manifest
+from cruxtune.stages.recheck import Conditions, sample
 from cruxtune.stages.relabel import relabel
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import StageWriter, read_manifest, read_records
@@ -119,3 +122,42 @@ def test_right_solutions_that_were_never_annotated_are_left_out(finished, run):
     right, kept = ([s.id for s in some if s.grade.verdict is Verdict.CORRECT] for some in solutions)
     assert len(kept) == 3 and set(kept) < set(right)
     assert changes.num_left_out == len(right) - 3
+
+
+def test_a_second_run_finds_what_the_first_got_wrong_and_nothing_else(finished, run):
+    recipe = recipe_of(finished, run, "engine.type=reference")
+    positions, rollouts = evidence(run)
+    wrong = [misjudged(rollout) for rollout in rollouts]
+    write_evidence(recipe, positions, wrong)
+    result = cruxtune(
+        "recheck",
+        finished.parent / "small.toml",
+        f"output_dir={run}",
+        "engine.type=reference",
+        "--num-positions",
+        8,
+        "--seed",
+        3,
+        "--batch-size",
+        7,
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads((run / "recheck/recheck.json").read_text())
+    assert found["conditions"] == {"engine": "reference", "batch_size": 7, "dtype": "auto", "seed": 3}
+    assert (found["num_positions"], found["num_rollouts"], found["share_different"]) == (8, 16, 0)
+    assert sum(item["num_rollouts"] for item in found["margins"]) == 16
+    sampled = sample(Workspace(recipe), Conditions(num_positions=8, seed=3))
+    stored = [rollout for task in sampled for rollout in task.rollouts]
+    mistakes = [r for r in stored if (r.branch.position + r.branch.rank) % 3 == 0]
+    assert len(stored) == 16 and found["share_flipped"] == len(mistakes) / 16 > 0
+    marked = [json.loads(line) for line in (run / "recheck/near-ties.jsonl").read_text().splitlines()]
+    assert all(item["is_near_tie"] or item["differs"] for item in marked)
+
+
+def test_the_conditions_of_a_second_run_go_over_the_recipe(finished, run):
+    recipe = recipe_of(finished, run)
+    other = Conditions(engine="reference", dtype="bfloat16", batch_size=3).apply(recipe)
+    assert (other.engine.type, other.engine.batch_size, other.model.dtype) == ("reference", 3, "bfloat16")
+    assert Conditions().apply(recipe) == recipe
+    with pytest.raises(RecipeError, match=r"engine\.url"):
+        Conditions(engine="server").apply(recipe)

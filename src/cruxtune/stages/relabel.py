@@ -23,7 +23,7 @@ from cruxtune.stages.resources import open_verifier
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import StageWriter, parts_of, read_manifest, read_records, require_same
-from cruxtune.store.files import write_atomically, write_json
+from cruxtune.store.files import write_json, write_text
 from cruxtune.verify import Verifier
 from cruxtune.verify.verifier import Submission
 
@@ -42,7 +42,7 @@ def relabel(recipe: Recipe) -> tuple[Path, Changes]:
         _write_solutions(source, target, verifier, changes)
         _write_evidence(source, target, verifier, changes)
     write_json(target.path("relabel.json"), changes.as_json())
-    write_atomically(target.path("relabel.md"), lambda path: _write_text(path, changes.as_markdown()))
+    write_text(target.path("relabel.md"), changes.as_markdown())
     return target.recipe.output_dir, changes
 
 
@@ -160,7 +160,3 @@ def _runs(tasks: Iterator[Task], size: int) -> Iterator[list[Task]]:
 def _verdict_counts(grades: Iterable[Grade]) -> dict[str, int]:
     counts = Counter(grade.verdict for grade in grades)
     return {f"num_{verdict}": counts[verdict] for verdict in Verdict}
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

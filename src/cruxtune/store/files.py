@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,8 +29,13 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """The value as indented JSON with sorted keys, so that equal values give equal bytes."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """The value as indented JSON with sorted keys, so that equal values give equal bytes; nan is null."""
+    text = json.dumps(_without_nan(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda file: _write_text(file, text))
+
+
+def write_text(path: Path, text: str) -> None:
+    """The text as UTF-8."""
     write_atomically(path, lambda file: _write_text(file, text))
 
 
@@ -57,6 +63,14 @@ def hash_file(path: Path) -> str:
 def hash_values(values: Iterable[str]) -> str:
     """SHA-256 of several strings, in their order."""
     return hashlib.sha256("\n".join(values).encode()).hexdigest()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _write_text(path: Path, text: str) -> None:
