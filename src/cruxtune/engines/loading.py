@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from cruxtune.engines.facts import require_match, union_of_ids
 from cruxtune.errors import ModelError
 from cruxtune.models import ModelFiles, load_tokenizer
 
@@ -54,12 +55,7 @@ def stop_token_ids(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:
     """All ids that end a text, of the generation config, the model's config and the tokenizer."""
     config = model.generation_config
     named = [config.eos_token_id if config else None, model.config.eos_token_id, tokenizer.eos_token_id]
-    ids = frozenset(token_id for value in named for token_id in _as_list(value))
-    if not ids:
-        raise ModelError(
-            "the model names no end-of-text token: set eos_token_id in its generation_config.json"
-        )
-    return ids
+    return union_of_ids(named)
 
 
 def load_both(files: ModelFiles, trust_remote_code: bool, **options: Any) -> tuple[PreTrainedModel, Any]:
@@ -67,15 +63,5 @@ def load_both(files: ModelFiles, trust_remote_code: bool, **options: Any) -> tup
     model = load_model(files, trust_remote_code=trust_remote_code, **options)
     tokenizer = load_tokenizer(files, trust_remote_code)
     num_embeddings = model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
-    if len(tokenizer) > num_embeddings:
-        raise ModelError(
-            f"the tokenizer of {files.name} has {len(tokenizer)} tokens, the model embeds only "
-            f"{num_embeddings}: they don't belong together"
-        )
+    require_match(files, tokenizer, num_embeddings)
     return model, tokenizer
-
-
-def _as_list(value: Any) -> list[int]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]

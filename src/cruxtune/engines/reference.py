@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, Stem, TakeFork
+from cruxtune.engines.facts import context_length_of
 from cruxtune.engines.loading import stop_token_ids
 from cruxtune.engines.stopping import stopping_criteria
 from cruxtune.engines.texts import finish
@@ -30,9 +31,7 @@ class ReferenceEngine:
         self.tokenizer = tokenizer
         self.stop_token_ids = stop_token_ids(model, tokenizer)
         self.batch_size = batch_size
-        self.context_length: int = (
-            getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        )
+        self.context_length = context_length_of(model.config.get_text_config())
         self._pad_id = min(self.stop_token_ids) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
     def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:

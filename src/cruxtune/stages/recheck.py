@@ -43,7 +43,8 @@ class Conditions:
         """The recipe for the second run."""
         found = recipe.engine.model_dump()
         if self.engine and self.engine != found["type"]:
-            found = {"type": self.engine, **{key: found[key] for key in ("device", "batch_size")}}
+            shared = ("device", "batch_size") if self.engine in ("reference", "trunk") else ("device",)
+            found = {"type": self.engine, **{key: found[key] for key in shared if key in found}}
         if self.batch_size:
             found["batch_size"] = self.batch_size
         try:
@@ -70,7 +71,7 @@ def recheck(recipe: Recipe, conditions: Conditions = Conditions()) -> tuple[Path
     stability = Stability(
         {
             "engine": second.engine.type,
-            "batch_size": second.engine.batch_size,
+            "batch_size": getattr(second.engine, "batch_size", None),
             "dtype": second.model.dtype,
             "seed": conditions.seed,
         },

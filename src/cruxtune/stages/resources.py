@@ -1,17 +1,19 @@
 """What stages work with, made from the recipe's sections."""
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
 from cruxtune.engines import Decoding, Engine
-from cruxtune.errors import RecipeError
 from cruxtune.models import ModelFiles
 from cruxtune.problems import Columns, find_template, load_gsm8k, load_math, read_hub, read_rows, to_problems
 from cruxtune.problems.synthetic import generate_problems
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.engines import (
     ReferenceEngineSettings,
+    ServerEngineSettings,
     TrunkEngineSettings,
+    VllmEngineSettings,
 )
 from cruxtune.recipe.sections import ModelSection
 from cruxtune.recipe.sources import (
@@ -32,7 +34,10 @@ def open_engine(recipe: Recipe, files: ModelFiles) -> Engine:
     match recipe.engine:
         case TrunkEngineSettings() | ReferenceEngineSettings() as settings:
             return _open_transformers(settings, files, recipe.model)
-    raise RecipeError(f"engine.type = {recipe.engine.type!r} is not there yet")
+        case VllmEngineSettings() as settings:
+            return _open_vllm(settings, files, recipe.model)
+        case ServerEngineSettings() as settings:
+            return _open_server(settings, files, recipe.model)
 
 
 def _open_transformers(
@@ -49,6 +54,42 @@ def _open_transformers(
         attn_implementation=model.attn_implementation,
     )
     return ReferenceEngine(loaded, tokenizer, settings.batch_size)
+
+
+def _open_vllm(settings: VllmEngineSettings, files: ModelFiles, model: ModelSection) -> Engine:
+    from cruxtune.engines.vllm import open_vllm
+
+    return open_vllm(
+        files,
+        dtype=model.dtype,
+        tensor_parallel_size=settings.tensor_parallel_size,
+        speculation=settings.speculation,
+        num_scored=settings.num_scored,
+        options=settings.options,
+        trust_remote_code=model.trust_remote_code,
+    )
+
+
+def _open_server(settings: ServerEngineSettings, files: ModelFiles, model: ModelSection) -> Engine:
+    """`engine.model` names the recipe's own model; a checkpoint goes by its own name or directory."""
+    from cruxtune.engines.client import Client
+    from cruxtune.engines.server import open_server
+
+    client = Client(
+        settings.url,
+        os.environ.get(settings.api_key_variable),
+        settings.timeout,
+        settings.num_retries,
+        settings.max_connections,
+    )
+    return open_server(
+        files,
+        client,
+        model=settings.model if files.name == model.name else None,
+        max_connections=settings.max_connections,
+        num_scored=settings.num_scored,
+        trust_remote_code=model.trust_remote_code,
+    )
 
 
 def open_verifier(recipe: Recipe) -> Verifier:
