@@ -4,11 +4,11 @@ import logging
 import os
 import sys
 
-from cruxtune.cli import init, merge, recheck, relabel, stages
+from cruxtune.cli import init, merge, plan, recheck, relabel, stages
 from cruxtune.cli.application import app
 from cruxtune.errors import CruxtuneError
 
-__all__ = ["app", "init", "main", "merge", "recheck", "relabel", "stages"]
+__all__ = ["app", "init", "main", "merge", "plan", "recheck", "relabel", "stages"]
 
 
 def main() -> None:
