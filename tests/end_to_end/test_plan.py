@@ -67,7 +67,7 @@ def _bytes_of(finished) -> int:
 
 def test_solutions_are_as_planned_from_some_of_the_problems(space, prober, finished):
     with progress_bar("plan", 1) as bar:
-        tried, _ = prober.solve(after(0), bar)
+        tried, _ = prober.solve(after(1), bar)
     assert len(tried) == 16
     recipe = space.recipe.model_copy(
         update={"annotate": space.recipe.annotate.model_copy(update={"num_solutions": None})}

@@ -65,12 +65,12 @@ class Prober:
     seed: int = 0
 
     def solve(self, is_over: IsOver, bar: Bar) -> tuple[list[Solution], float]:
-        """Solutions of random problems, a batch at a time, and the seconds that they took."""
+        """Solutions of random problems, a part at a time, and the seconds that they took."""
         decoding = solution_decoding(self.recipe, self.problems)
         work = open_solver(decoding, self.recipe, self.engine, self.verifier)
         order = np.random.default_rng(self.seed).permutation(len(self.problems)).tolist()
         solutions: list[Solution] = []
-        began, size = time.monotonic(), self.recipe.engine.batch_size
+        began, size = time.monotonic(), self.recipe.solve.part_size
         while len(solutions) < len(order) and not (solutions and is_over()):
             batch = order[len(solutions) : len(solutions) + size]
             solutions += work(0, [self.problems[index] for index in batch])
