@@ -11,14 +11,15 @@ from commands import artifacts, cruxtune
 from cruxtune.errors import RecipeError
 from cruxtune.recipe import Recipe, load_recipe
 from cruxtune.records import Grade, Position, Rollout, Solution, TokenWeights, Verdict
-from cruxtune.stages import select
+from cruxtune.stages import annotate, select
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.recheck import Conditions, sample
 from cruxtune.stages.relabel import relabel
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import StageWriter, read_manifest, read_records
 
-STRICT_ONLY = [
+LAZY = [
+    "annotate.mode=lazy",
     "select={sft={type='all'}, cft={type='strict'}, strict2={type='strict', k=2}}",
     "train.selections=['sft', 'cft']",
 ]
@@ -88,32 +89,50 @@ def test_what_it_writes_is_a_run_that_goes_on_without_a_model(finished, run):
     assert ours == weights
 
 
-def test_a_rank_that_lazy_evidence_lacks_leaves_its_position_untested(finished, run):
-    lazy = recipe_of(finished, run, "annotate.mode=lazy", *STRICT_ONLY)
+@pytest.fixture
+def lazy_run(finished, run) -> Path:
+    """Lazy evidence as a mistaken verifier asked for it."""
     positions, rollouts = evidence(run)
-    wrong = {(r.solution_id, r.branch.position, r.branch.rank): misjudged(r) for r in rollouts}
-    tried = [
-        r
-        for (solution_id, position, rank), r in wrong.items()
-        if rank == 2 or wrong[solution_id, position, 2].grade.verdict is not Verdict.CORRECT
-    ]
-    write_evidence(lazy, positions, tried)
-    directory, changes = relabel(lazy)
-    right = {(r.solution_id, r.branch.position, r.branch.rank): r.grade.verdict for r in rollouts}
-    stored = {(r.solution_id, r.branch.position, r.branch.rank) for r in tried}
-    gaps = [
-        (solution_id, position)
-        for solution_id, position, rank in right
-        if rank == 3 and (solution_id, position, 3) not in stored
-        if right[solution_id, position, 2] is not Verdict.CORRECT
-    ]
+    write_evidence(
+        recipe_of(finished, run, *LAZY), positions, lazily([misjudged(rollout) for rollout in rollouts])
+    )
+    return run
+
+
+def lazily(rollouts: list[Rollout]) -> list[Rollout]:
+    """What a lazy test would have run of these."""
+    right = {
+        (r.solution_id, r.branch.position)
+        for r in rollouts
+        if r.branch.rank == 2 and r.grade.verdict is Verdict.CORRECT
+    }
+    return [r for r in rollouts if r.branch.rank == 2 or (r.solution_id, r.branch.position) not in right]
+
+
+def test_a_rank_that_lazy_evidence_lacks_leaves_its_position_untested(finished, lazy_run):
+    directory, changes = relabel(recipe_of(finished, lazy_run, *LAZY))
+    stored, needed = evidence(lazy_run)[1], lazily(list(read_records(finished / "annotate", Rollout)))
+    places = {(r.solution_id, r.branch.position, r.branch.rank) for r in stored}
+    gaps = [r for r in needed if (r.solution_id, r.branch.position, r.branch.rank) not in places]
     assert changes.num_gaps == len(gaps) > 0
-    select(recipe_of(finished, directory, "annotate.mode=lazy", *STRICT_ONLY))
+    select(recipe_of(finished, directory, *LAZY))
     by_solution = {
         w.solution_id: w.loss_weights for w in read_records(directory / "select/cft", TokenWeights)
     }
-    assert all(by_solution[solution_id][position] == 0 for solution_id, position in gaps)
+    assert all(by_solution[r.solution_id][r.branch.position] == 0 for r in gaps)
     assert ("cft", "strict2") in changes.pairs
+
+
+def test_annotate_completes_evidence_that_was_left_open(finished, lazy_run):
+    directory, changes = relabel(recipe_of(finished, lazy_run, *LAZY), leave_open=True)
+    assert changes.num_gaps > 0
+    annotate(recipe_of(finished, directory, *LAZY))
+    completed, whole = evidence(directory)[1], list(read_records(finished / "annotate", Rollout))
+    stored = {(r.solution_id, r.branch.position, r.branch.rank): r for r in completed}
+    tested = {(r.solution_id, r.branch.position, r.branch.rank): r for r in lazily(whole)}
+    assert tested.items() <= stored.items()
+    mistaken = {(r.solution_id, r.branch.position, r.branch.rank) for r in evidence(lazy_run)[1]}
+    assert stored.keys() == tested.keys() | mistaken
 
 
 def test_right_solutions_that_were_never_annotated_are_left_out(finished, run):

@@ -64,7 +64,7 @@ class Changes:
             f"- solutions: {transitions_in_words(self.solutions)}",
             f"- rollouts: {transitions_in_words(self.rollouts)}",
             f"- solutions that are right now and were never annotated, left out: {self.num_left_out:,}",
-            f"- positions that need a rank that was not run, and so are untested: {self.num_gaps:,}",
+            f"- positions that need a rank that was not run, and are untested until it is: {self.num_gaps:,}",
             "\n## Critical before and after\n",
             *agreement_table("rule", self.labels.items(), ("before", "after")),
         ]

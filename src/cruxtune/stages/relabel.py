@@ -17,12 +17,12 @@ from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Grade, Position, Problem, Rollout, Solution, Verdict
 from cruxtune.select import gather_evidence
-from cruxtune.stages.annotate import annotate_manifest, annotated_solutions
+from cruxtune.stages.annotate import annotate_manifest, annotated_solutions, wanted_solutions
 from cruxtune.stages.changes import Changes, count_transitions
 from cruxtune.stages.resources import open_verifier
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import Workspace
-from cruxtune.store import StageWriter, parts_of, read_manifest, read_records, require_same
+from cruxtune.store import Journal, StageWriter, parts_of, read_manifest, read_records, require_same
 from cruxtune.store.files import write_json, write_text
 from cruxtune.verify import Verifier
 from cruxtune.verify.verifier import Submission
@@ -30,8 +30,11 @@ from cruxtune.verify.verifier import Submission
 DIRECTORY = "relabel"
 
 
-def relabel(recipe: Recipe) -> tuple[Path, Changes]:
-    """Write `relabel/`: the solutions and their evidence with new verdicts, and what that changes."""
+def relabel(recipe: Recipe, leave_open: bool = False) -> tuple[Path, Changes]:
+    """Write `relabel/`: the solutions and their evidence with new verdicts, and what that changes.
+
+    Left open, the evidence is for `annotate` to complete where other verdicts ask for more.
+    """
     source = Workspace(as_annotated(recipe))
     require_same(source.path("annotate"), annotate_manifest(source))
     target = Workspace(recipe.model_copy(update={"output_dir": recipe.output_dir / DIRECTORY}))
@@ -39,8 +42,8 @@ def relabel(recipe: Recipe) -> tuple[Path, Changes]:
         shutil.rmtree(target.path(verb), ignore_errors=True)
     changes = Changes(recipe.select)
     with open_verifier(recipe) as verifier:
-        _write_solutions(source, target, verifier, changes)
-        _write_evidence(source, target, verifier, changes)
+        _write_solutions(source, target, verifier, changes, with_new=leave_open)
+        (_leave_open if leave_open else _write_evidence)(source, target, verifier, changes)
     write_json(target.path("relabel.json"), changes.as_json())
     write_text(target.path("relabel.md"), changes.as_markdown())
     return target.recipe.output_dir, changes
@@ -52,8 +55,10 @@ def as_annotated(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"verify": recipe.verify.model_copy(update=recorded)})
 
 
-def _write_solutions(source: Workspace, target: Workspace, verifier: Verifier, changes: Changes) -> None:
-    """All solutions with new verdicts, but those that became right: they have no evidence."""
+def _write_solutions(
+    source: Workspace, target: Workspace, verifier: Verifier, changes: Changes, with_new: bool
+) -> None:
+    """All solutions with new verdicts; right ones without evidence only if they are to get it."""
     annotated = {solution.id for solution in annotated_solutions(source)}
     problems = list(read_records(source.path("solve"), Problem))
     solutions = list(read_records(source.path("solve"), Solution))
@@ -62,7 +67,7 @@ def _write_solutions(source: Workspace, target: Workspace, verifier: Verifier, c
     grades = verifier.verify_many(texts)
     changes.solutions = count_transitions((s.grade for s in solutions), grades)
     regraded = [replace(s, grade=grade) for s, grade in zip(solutions, grades, strict=True)]
-    kept = [s for s in regraded if s.id in annotated or s.grade.verdict is not Verdict.CORRECT]
+    kept = [s for s in regraded if with_new or s.id in annotated or s.grade.verdict is not Verdict.CORRECT]
     changes.num_left_out = len(regraded) - len(kept)
     with StageWriter(target.path("solve"), solve_manifest(target)) as writer:
         for index, part in parts_of(problems, target.recipe.solve.part_size):
@@ -88,6 +93,26 @@ def _write_evidence(source: Workspace, target: Workspace, verifier: Verifier, ch
             _write_part(writer, index, done, counts)
             bar.advance(len(done))
         writer.finish({**counts, "num_gaps": changes.num_gaps})
+
+
+def _leave_open(source: Workspace, target: Workspace, verifier: Verifier, changes: Changes) -> None:
+    """The evidence in the journal of `annotate`, which goes on from there."""
+    tokenizer = load_tokenizer(source.model, source.recipe.model.trust_remote_code)
+    parts = parts_of(wanted_solutions(target), target.recipe.annotate.part_size)
+    index_of = {solution.id: index for index, part in parts for solution in part}
+    with (
+        StageWriter(target.path("annotate"), annotate_manifest(target)) as writer,
+        progress_bar("relabel", len(index_of)) as bar,
+    ):
+        journal = Journal(writer.directory)
+        for task in stored_tasks(source):
+            if task.solution.id in index_of:
+                done = _regraded(task, verifier, tokenizer, changes)
+                journal.add(index_of[task.solution.id], Position, done.positions)
+                journal.add(index_of[task.solution.id], Rollout, done.rollouts)
+                journal.flush_if_due()
+                bar.advance()
+        journal.flush()
 
 
 def _write_part(writer: StageWriter, index: int, tasks: Sequence[Task], counts: Counter[str]) -> None:
