@@ -26,3 +26,7 @@ class ArtifactError(CruxtuneError):
 
 class SelectionError(CruxtuneError):
     """A selection rule can't be answered from the stored evidence, or selects nothing."""
+
+
+class ClusterError(CruxtuneError):
+    """A Ray cluster can't be reached, or its actors die again and again."""

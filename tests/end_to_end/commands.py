@@ -48,6 +48,24 @@ def cruxtune(*arguments: object, timeout: float = 300) -> subprocess.CompletedPr
     )
 
 
+IMPATIENT = (
+    "import sys, cruxtune.store.journal as journal; from cruxtune.cli import main; "
+    "journal.FLUSH_SECONDS = 0.2; sys.argv[0] = 'cruxtune'; main()"
+)
+"""The command with a journal that is flushed five times a second, so that tests can be short."""
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """An impatient command, running."""
+    return subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT, *map(str, arguments)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "cruxtune", *(str(argument) for argument in arguments)]
 

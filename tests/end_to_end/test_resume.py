@@ -4,21 +4,13 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from commands import artifacts, cruxtune, environment, write_recipe
+from commands import artifacts, cruxtune, start, write_recipe
 
 from cruxtune.records import TokenWeights
 from cruxtune.store import read_records
-
-IMPATIENT = (
-    "import sys, cruxtune.store.journal as journal; from cruxtune.cli import main; "
-    "journal.FLUSH_SECONDS = 0.2; sys.argv[0] = 'cruxtune'; main()"
-)
-"""The command with a journal that is flushed five times a second, so that the test can be short."""
 
 SLOWLY = ("engine.type=reference", "engine.batch_size=8")
 
@@ -28,16 +20,6 @@ def solved(finished, tmp_path):
     """A recipe whose problems are solved."""
     shutil.copytree(finished / "solve", tmp_path / "out" / "solve")
     return write_recipe(tmp_path, tmp_path / "out")
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", IMPATIENT, *map(str, arguments)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def journal_files(out) -> set[str]:

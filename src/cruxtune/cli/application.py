@@ -29,6 +29,11 @@ ShardOption = Annotated[
     typer.Option("--shard", help="Do one share of the work: 0/4 is the first of four; see `merge`."),
 ]
 
+RayOption = Annotated[
+    bool,
+    typer.Option("--ray", help="Let actors of a Ray cluster do the work: see [cluster] of the recipe."),
+]
+
 
 @app.callback(invoke_without_command=True)
 def _options(

@@ -3,40 +3,55 @@
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import typer
 
-from cruxtune.cli.application import Budget, Overrides, RecipeArgument, ShardOption, app
+from cruxtune.cli.application import Budget, Overrides, RayOption, RecipeArgument, ShardOption, app
 from cruxtune.cli.printing import duration, log, peak_memory_gib, print_next, print_results, print_step
 
 INTERRUPTED = 130
+SPREAD = ("solve", "annotate", "evaluate")
+"""The verbs that take a budget, a shard or a cluster."""
 
 
 @app.command()
-def run(recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None) -> None:
+def run(
+    recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None, ray: RayOption = False
+) -> None:
     """Walk all stages, from problems to the report; what is there already is not made again.
 
     A budget is for the annotation; the stages after it work on what it found out.
     """
-    _walk(recipe, overrides, None, budget)
+    terms = {verb: _terms(budget if verb == "annotate" else None, None, ray) for verb in SPREAD}
+    _walk(recipe, overrides, None, terms)
 
 
 @app.command()
 def solve(
-    recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None, shard: ShardOption = None
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    budget: Budget = None,
+    shard: ShardOption = None,
+    ray: RayOption = False,
 ) -> None:
     """Write a greedy solution of every training problem, with its verdict."""
-    _walk(recipe, overrides, "solve", budget, shard)
+    _walk(recipe, overrides, "solve", {"solve": _terms(budget, shard, ray)})
 
 
 @app.command()
 def annotate(
-    recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None, shard: ShardOption = None
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    budget: Budget = None,
+    shard: ShardOption = None,
+    ray: RayOption = False,
 ) -> None:
     """Replace every token of every correct solution, continue, verify; store the evidence."""
-    _walk(recipe, overrides, "annotate", budget, shard)
+    _walk(recipe, overrides, "annotate", {"annotate": _terms(budget, shard, ray)})
 
 
 @app.command()
@@ -53,10 +68,14 @@ def train(recipe: RecipeArgument, overrides: Overrides = None) -> None:
 
 @app.command()
 def evaluate(
-    recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None, shard: ShardOption = None
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    budget: Budget = None,
+    shard: ShardOption = None,
+    ray: RayOption = False,
 ) -> None:
     """Let the base model and every checkpoint answer the benchmarks."""
-    _walk(recipe, overrides, "evaluate", budget, shard)
+    _walk(recipe, overrides, "evaluate", {"evaluate": _terms(budget, shard, ray)})
 
 
 @app.command()
@@ -65,24 +84,26 @@ def report(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     _walk(recipe, overrides, "report")
 
 
+def _terms(budget: str | None, shard: str | None, ray: bool) -> Any:
+    from cruxtune.errors import RecipeError
+    from cruxtune.stages.terms import Terms, parse_budget, parse_shard
+
+    if shard and ray:
+        raise RecipeError("--shard and --ray are two ways to spread the work: choose one")
+    return Terms(parse_budget(budget) if budget else None, parse_shard(shard) if shard else None, ray)
+
+
 def _walk(
-    name: str,
-    overrides: list[str] | None,
-    verb: str | None,
-    budget: str | None = None,
-    shard: str | None = None,
+    name: str, overrides: list[str] | None, verb: str | None, terms: Mapping[str, Any] = MappingProxyType({})
 ) -> None:
     from cruxtune.pipeline import STAGES
     from cruxtune.pipeline import run as run_stages
     from cruxtune.recipe import load_recipe
-    from cruxtune.stages.terms import Terms, parse_budget, parse_shard
 
     recipe = load_recipe(name, overrides or ())
-    terms = Terms(parse_budget(budget) if budget else None, parse_shard(shard) if shard else None)
-    takers = {verb or "annotate"} & {"solve", "annotate", "evaluate"}
 
     began = time.monotonic()
-    steps = run_stages(recipe, (verb,) if verb else tuple(STAGES), dict.fromkeys(takers, terms))
+    steps = run_stages(recipe, (verb,) if verb else tuple(STAGES), terms)
     try:
         results = _follow(steps, recipe.output_dir)
     except KeyboardInterrupt as interrupt:
@@ -97,7 +118,8 @@ def _walk(
         print(f"nothing to do: {recipe.output_dir} is complete")
     elif verb is None:
         print(f"done in {duration(time.monotonic() - began)}, peak memory {peak_memory_gib():.1f} GiB")
-    is_stopped = bool(results[-1].note) and (not results[-1].made or shard is not None)
+    shard = verb is not None and verb in terms and terms[verb].shard
+    is_stopped = bool(results[-1].note) and (bool(shard) or not results[-1].made)
     if shard and not is_stopped:
         print(f"when all shards are there: cruxtune merge {shlex.join([name, *(overrides or ())])}")
         return

@@ -9,6 +9,7 @@ from cruxtune.recipe.engines import EngineSection, TrunkEngineSettings
 from cruxtune.recipe.rules import GradedRule, RandomTokens, Selection, StrictRule, UnionRule
 from cruxtune.recipe.sections import (
     AnnotateSection,
+    ClusterSection,
     EvaluateSection,
     ModelSection,
     PromptSection,
@@ -28,6 +29,7 @@ class Recipe(Settings):
     output_dir: Path
     model: ModelSection = ModelSection()
     engine: EngineSection = TrunkEngineSettings()
+    cluster: ClusterSection = ClusterSection()
     problems: ProblemSource
     prompt: PromptSection = PromptSection()
     verify: VerifySection = VerifySection()

@@ -69,6 +69,22 @@ class AnnotateSection(Settings):
     """Solutions per file on disk; a crash loses some seconds of rollouts, however large a part is."""
 
 
+class ClusterSection(Settings):
+    """Where `--ray` finds actors, and what each of them gets. It changes no result."""
+
+    address: str | None = None
+    """Of a running cluster (`auto`, `host:6379`); default: RAY_ADDRESS, else one on this machine."""
+    num_actors: PositiveInt | None = None
+    """Engines at work at the same time; default: as many as the cluster has GPUs, or else CPUs, for."""
+    cpus_per_actor: PositiveFloat = 1.0
+    gpus_per_actor: float | None = Field(default=None, ge=0.0)
+    """Default: one where the cluster has any."""
+    solutions_per_task: PositiveInt = 32
+    """Solutions that an actor annotates at a time; its batch is full until the last of them."""
+    max_deaths: PositiveInt = 3
+    """Actors that may die on the same work before the stage gives up."""
+
+
 class LoraSection(Settings):
     """Low-rank adapters instead of full fine-tuning."""
 

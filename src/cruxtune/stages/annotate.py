@@ -41,7 +41,7 @@ def annotate(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
 
     Stopped before its end, by a budget or a crash, it goes on where it was.
     """
-    space = Workspace(recipe)
+    space, terms = Workspace(recipe), terms.from_now()
     directory, wanted = space.place(terms, space.path("annotate"), annotate_manifest(space))
     if is_complete(directory, wanted):
         return StageResult((directory,), ())

@@ -64,6 +64,12 @@ class Alone:
 @contextmanager
 def open_crew(recipe: Recipe, files: ModelFiles, terms: Terms) -> Iterator[Crew]:
     """The crew that the terms ask for."""
+    if terms.on_ray:
+        from cruxtune.stages.cluster import open_ray
+
+        with open_ray(recipe, files) as crew:
+            yield crew
+        return
     with open_verifier(recipe) as verifier:
         yield Alone(recipe, files, verifier)
 

@@ -34,7 +34,7 @@ class Evaluation:
 
 def evaluate(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
     """Write one directory of responses a checkpoint and benchmark, `evaluate/<checkpoint>/<benchmark>/`."""
-    space = Workspace(recipe)
+    space, terms = Workspace(recipe), terms.from_now()
     targets = {
         item: space.place(terms, directory_of(space, item), evaluate_manifest(space, item))
         for item in evaluations(recipe)

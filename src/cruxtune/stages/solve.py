@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 def solve(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
     """Write one greedy solution a problem to `solve/`, right ones and wrong ones, with verdicts."""
-    space = Workspace(recipe)
+    space, terms = Workspace(recipe), terms.from_now()
     directory, wanted = space.place(terms, space.path("solve"), solve_manifest(space))
     if is_complete(directory, wanted):
         return StageResult((directory,), ())

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from cruxtune.errors import RecipeError
@@ -45,7 +45,12 @@ class Terms:
     """The share of the work that is done here."""
     on_ray: bool = False
     """Whether the work is done by actors of a Ray cluster."""
-    began: float = field(default_factory=time.monotonic)
+    began: float = 0.0
+    """When the stage began, on the monotonic clock."""
+
+    def from_now(self) -> "Terms":
+        """The same terms for a stage that begins now."""
+        return replace(self, began=time.monotonic())
 
     @property
     def is_over(self) -> bool:

@@ -1,0 +1,196 @@
+"""A crew on Ray: one engine an actor. They send what they find out as they go, and only the driver writes."""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cruxtune.counterfactual import Evidence, Task
+from cruxtune.errors import ClusterError, CruxtuneError, ModelError
+from cruxtune.models import ModelFiles, find_model
+from cruxtune.recipe import Recipe
+from cruxtune.recipe.sections import ClusterSection
+from cruxtune.stages.crew import Alone, OpenWork, Part
+from cruxtune.stages.jobs import AnnotateJob, Job, PartJob
+from cruxtune.stages.resources import open_verifier
+
+logger = logging.getLogger(__name__)
+
+TASKS_PER_ACTOR = 4
+"""Where solutions are few: each actor gets about so many groups of them."""
+
+
+class Member:
+    """What runs in an actor: one engine, opened when the first work comes, and one verifier."""
+
+    def __init__(self, recipe: Recipe, files: ModelFiles) -> None:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        self._recipe = recipe
+        self._files = files
+        self._verifier = open_verifier(recipe)
+        self._alone: Alone | None = None
+
+    def run(self, open_work: OpenWork, job: Job) -> Iterator[Any]:
+        """What comes of a job, piece by piece."""
+        if self._alone is None:
+            self._alone = Alone(self._recipe, _here(self._recipe, self._files), self._verifier)
+        yield from job.do(self._alone.open(open_work))
+
+
+class OnRay:
+    """A pool of actors; one that dies is replaced, and only what it had not sent is done again."""
+
+    def __init__(self, recipe: Recipe, files: ModelFiles) -> None:
+        self._recipe = recipe
+        self._files = files
+        self._settings = recipe.cluster
+        self._num_actors = _num_actors(self._settings)
+        self._idle: list[Any] = []
+        self._running: dict[Any, tuple[Any, Job]] = {}
+
+    def each(
+        self, open_work: OpenWork, parts: Sequence[Part]
+    ) -> Generator[tuple[int, list[Any]], None, None]:
+        yield from self._run(open_work, [PartJob(index, problems) for index, problems in parts])
+
+    def annotate(self, open_work: OpenWork, tasks: Iterable[Task]) -> Generator[Evidence, None, None]:
+        todo = list(tasks)
+        size = len(todo) // (TASKS_PER_ACTOR * self._num_actors)
+        size = max(1, min(size, self._settings.solutions_per_task))
+        groups = [todo[start : start + size] for start in range(0, len(todo), size)]
+        yield from self._run(open_work, [AnnotateJob(group) for group in groups])
+
+    def close(self) -> None:
+        """End the actors."""
+        import ray
+
+        for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:
+            ray.kill(actor)
+        self._idle, self._running = [], {}
+
+    def _run(self, open_work: OpenWork, jobs: Sequence[Job]) -> Generator[Any, None, None]:
+        """What comes of the jobs, in the order in which it comes in."""
+        import ray
+
+        waiting = deque(jobs)
+        self._idle += [self._new_actor() for _ in range(min(self._num_actors, len(jobs)) - len(self._idle))]
+        while waiting or self._running:
+            while waiting and self._idle:
+                self._start(self._idle.pop(), open_work, waiting.popleft())
+            ready, _ = ray.wait(list(self._running), num_returns=1)
+            for stream in ready:
+                yield from self._receive(stream, waiting)
+
+    def _start(self, actor: Any, open_work: OpenWork, job: Job) -> None:
+        stream = actor.run.options(num_returns="streaming").remote(open_work, job)
+        self._running[stream] = actor, job
+
+    def _receive(self, stream: Any, waiting: deque[Job]) -> Iterator[Any]:
+        """The next piece of a stream, if it has one; after its end the actor is free, or replaced."""
+        import ray
+
+        actor, job = self._running[stream]
+        try:
+            piece = ray.get(next(stream))
+        except StopIteration:
+            del self._running[stream]
+            self._idle.append(actor)
+        except ray.exceptions.RayTaskError as error:
+            raise _cause(error) from error
+        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
+            del self._running[stream]
+            self.bury(job, error)
+            self._idle.append(self._new_actor())
+            waiting.appendleft(job)
+        else:
+            yield job.receive(piece)
+
+    def bury(self, job: Job, error: Exception) -> None:
+        """Take note of an actor that died on a job; raises where too many did."""
+        job.num_deaths += 1
+        reason = str(error).strip().splitlines()[0]
+        if job.num_deaths >= self._settings.max_deaths:
+            raise ClusterError(
+                f"{job.num_deaths} actors died one after the other on {job}, the last one so: {reason}. "
+                "What was found out before is kept. Look at Ray's logs; out of memory is the usual reason"
+            ) from error
+        logger.warning("an actor died on %s and is replaced: %s", job, reason)
+
+    def _new_actor(self) -> Any:
+        import ray
+
+        num_gpus = self._settings.gpus_per_actor
+        if num_gpus is None:
+            num_gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
+        options = {"num_cpus": self._settings.cpus_per_actor, "num_gpus": num_gpus, "max_restarts": 0}
+        return ray.remote(Member).options(**options).remote(self._recipe, self._files)
+
+
+@contextmanager
+def open_ray(recipe: Recipe, files: ModelFiles) -> Iterator[OnRay]:
+    """A pool of actors on the cluster that the recipe or RAY_ADDRESS names, else on one of this machine."""
+    with _connected(recipe.cluster):
+        crew = OnRay(recipe, files)
+        try:
+            yield crew
+        finally:
+            crew.close()
+
+
+@contextmanager
+def _connected(settings: ClusterSection) -> Iterator[None]:
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError("--ray needs Ray: pip install 'cruxtune[ray]'") from error
+    if ray.is_initialized():
+        yield
+        return
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    own = {} if address else {"num_cpus": _own_cpus(settings), "include_dashboard": False}
+    try:
+        ray.init(address=address or "local", logging_level=logging.ERROR, **own)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ClusterError(
+            f"can't reach the Ray cluster at {address}: {str(error).splitlines()[0]}"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _own_cpus(settings: ClusterSection) -> int:
+    """Of a cluster on this machine: Ray counts them but doesn't bind them, so that more may be declared."""
+    wanted = (settings.num_actors or 1) * settings.cpus_per_actor
+    return max(os.cpu_count() or 1, round(wanted + 0.5))
+
+
+def _num_actors(settings: ClusterSection) -> int:
+    """As asked, or as many as the cluster has room for."""
+    if settings.num_actors is not None:
+        return settings.num_actors
+    import ray
+
+    resources = ray.cluster_resources()
+    if resources.get("GPU") and settings.gpus_per_actor != 0:
+        return max(1, int(resources["GPU"] // (settings.gpus_per_actor or 1)))
+    return max(1, int(resources.get("CPU", 1) // settings.cpus_per_actor))
+
+
+def _here(recipe: Recipe, files: ModelFiles) -> ModelFiles:
+    """The model's files on the machine of an actor."""
+    if files.directory.is_dir():
+        return files
+    if files.name == recipe.model.name:
+        return find_model(recipe.model.name, files.revision)
+    raise ModelError(
+        f"{files.directory} is not on the machine of a Ray actor: put output_dir where all machines see it"
+    )
+
+
+def _cause(error: Any) -> Exception:
+    """A mistake of the user as it would look without Ray; anything else with the actor's traceback."""
+    return error.cause if isinstance(error.cause, CruxtuneError) else error

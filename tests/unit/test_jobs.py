@@ -1,0 +1,57 @@
+"""What a Ray actor is asked to do: of what came back, nothing is asked for again."""
+
+import pytest
+
+from cruxtune.counterfactual import Evidence, Task
+from cruxtune.errors import ClusterError
+from cruxtune.models import ModelFiles
+from cruxtune.recipe import parse_recipe
+from cruxtune.records import Position, Problem, Verdict
+from cruxtune.stages.cluster import OnRay
+from cruxtune.stages.jobs import AnnotateJob, PartJob
+
+PROBLEM = Problem("s", "?", "3")
+RECIPE = """
+problems = { type = "synthetic" }
+select = { sft = { type = "all" } }
+train = { selections = ["sft"] }
+evaluate = { benchmarks = { test = { type = "synthetic" } } }
+cluster = { num_actors = 2, max_deaths = 2 }
+"""
+
+
+def asked_for(job: AnnotateJob) -> list[Task]:
+    """What an actor would be given now."""
+    given: list[Task] = []
+    list(job.do(lambda tasks: given.extend(tasks) or []))
+    return given
+
+
+def test_what_came_back_is_not_asked_for_again(make_solution, make_rollout):
+    one, two = make_solution("s"), make_solution("t")
+    job = AnnotateJob([Task(PROBLEM, one), Task(PROBLEM, two)])
+    positions = [Position("t", n, n, "x", 0.5, 1.0, 1.0, [9], [0.25]) for n in range(3)]
+    rollouts = [make_rollout(n, 2, Verdict.CORRECT, solution_id="t") for n in range(3)]
+    for piece in (
+        Evidence(positions, rollouts[:1]),
+        Evidence([], rollouts[1:2]),
+        Evidence([], [make_rollout(0, 2, Verdict.CORRECT)], ["s"]),
+    ):
+        assert job.receive(piece) is piece
+    assert asked_for(job) == [Task(PROBLEM, two, positions, rollouts[:2])]
+    assert str(job) == "the solutions t"
+
+
+def test_a_part_is_one_piece():
+    job = PartJob(3, [PROBLEM])
+    (piece,) = job.do(lambda index, problems: [(index, problem.id) for problem in problems])
+    assert job.receive(piece) == (3, [(3, "s")])
+
+
+def test_work_on_which_actors_die_again_and_again_is_given_up_with_a_reason(tmp_path, caplog):
+    recipe = parse_recipe(RECIPE)
+    crew, job = OnRay(recipe, ModelFiles("m", tmp_path)), PartJob(3, [PROBLEM])
+    crew.bury(job, RuntimeError("out of memory\nand more"))
+    assert "an actor died on part 3 and is replaced: out of memory" in caplog.text
+    with pytest.raises(ClusterError, match=r"2 actors died .* on part 3, .*: out of memory\. What was found"):
+        crew.bury(job, RuntimeError("out of memory"))
