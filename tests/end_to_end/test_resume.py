@@ -38,47 +38,35 @@ def stop_after(process, out, num_files, pause, how=signal.SIGKILL) -> tuple[int,
     return process.returncode, errors
 
 
-def test_an_annotation_killed_at_any_moment_ends_with_the_same_bytes(finished, solved):
+def test_an_annotation_stopped_at_any_moment_is_usable_and_ends_with_the_same_bytes(finished, solved):
     out, rng = solved.parent / "out", random.Random(0)
-    for _ in range(3):
+    for how, expected in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
         process = start("annotate", solved, *SLOWLY)
-        code, _ = stop_after(process, out, num_files=rng.randint(1, 4), pause=rng.uniform(0, 0.4))
-        assert code == -signal.SIGKILL
-    assert journal_files(out)
+        code, errors = stop_after(process, out, rng.randint(1, 3), pause=rng.uniform(0, 0.4), how=how)
+        assert code == expected
+    assert "the same command goes on, with --budget 0s it makes usable" in errors
+    assert journal_files(out) and "--budget 0s" in cruxtune("select", solved).stderr
+    kill_when_written(start("annotate", solved, *SLOWLY), out / "annotate" / "rollouts-00000.parquet")
+    covered = check_partial_evidence_is_used(solved, out)
     last = cruxtune("annotate", solved)
     assert last.returncode == 0, last.stderr
     assert artifacts(out / "annotate") == artifacts(finished / "annotate")
+    refused = cruxtune("select", solved)
+    assert refused.returncode == 1 and covered < 3
+    assert "other contents of `annotate`" in refused.stderr and f"delete {out / 'select'}" in refused.stderr
 
 
-def test_partial_evidence_is_used_and_what_was_made_of_it_is_refused_when_it_has_grown(finished, solved):
-    out = solved.parent / "out"
-    process = start("annotate", solved, *SLOWLY)
-    code, errors = stop_after(process, out, num_files=2, pause=0.2, how=signal.SIGINT)
-    assert code == 130 and "the same command goes on, with --budget 0s it makes usable" in errors
-    assert journal_files(out) and "--budget 0s" in cruxtune("select", solved).stderr
-    kill_when_written(start("annotate", solved, *SLOWLY), out / "annotate" / "rollouts-00000.parquet")
-    paused = cruxtune("annotate", solved, "--budget", "0s")
+def check_partial_evidence_is_used(recipe, out) -> int:
+    """A budget of nothing makes evidence usable; returns how many solutions it covers."""
+    paused = cruxtune("annotate", recipe, "--budget", "0s")
     manifest = json.loads((out / "annotate" / "manifest.json").read_text())
     covered = int(manifest["counts"]["num_solutions"])
     assert 1 <= covered < manifest["counts"]["num_wanted"] == 3 and not manifest["complete"]
     assert f"covers {covered} of 3 solutions, a fair sample" in paused.stdout
-    selected = cruxtune("select", solved)
+    selected = cruxtune("select", recipe)
     assert selected.returncode == 0 and f"covers {covered} of 3 solutions" in selected.stderr
     assert len(list(read_records(out / "select" / "sft", TokenWeights))) == covered
-    last = cruxtune("annotate", solved)
-    assert last.returncode == 0 and artifacts(out / "annotate") == artifacts(finished / "annotate")
-    refused = cruxtune("select", solved)
-    assert refused.returncode == 1
-    assert "other contents of `annotate`" in refused.stderr and f"delete {out / 'select'}" in refused.stderr
-
-
-def test_a_budget_ends_a_stage_that_goes_on_later(finished, tmp_path):
-    recipe = write_recipe(tmp_path, tmp_path / "out")
-    stopped = cruxtune("solve", recipe, "--budget", "1s")
-    assert stopped.returncode == 0 and "of 24 problems are left; the same command goes on" in stopped.stdout
-    assert "next: the same command" in stopped.stdout
-    assert cruxtune("solve", recipe).returncode == 0
-    assert artifacts(tmp_path / "out" / "solve") == artifacts(finished / "solve")
+    return covered
 
 
 def kill_when_written(process, mark) -> None:

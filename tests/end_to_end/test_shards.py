@@ -14,6 +14,9 @@ def sharded(finished, tmp_path_factory):
     """A run's folder with two shards of each stage, made as on two machines."""
     folder = tmp_path_factory.mktemp("sharded")
     recipe = write_recipe(folder, folder / "out")
+    stopped = cruxtune("solve", recipe, "--shard", "0/2", "--budget", "1s")
+    assert stopped.returncode == 0 and "8 of 16 problems are left; the same command" in stopped.stdout
+    assert stopped.stdout.endswith("next: the same command\n")
     for shard in ("0/2", "1/2"):
         solved = cruxtune("solve", recipe, "--shard", shard)
         assert solved.returncode == 0, solved.stderr
