@@ -163,7 +163,10 @@ def verbs() -> set[str]:
 def test_documents_name_only_verbs_and_recipes_that_exist(path):
     for verb, *arguments in commands(path):
         assert verb in verbs() | {"--help", "--version"}, f"{path.name}: cruxtune {verb}"
-        names = [word for word in arguments if "=" not in word and not word.endswith(".toml")]
+        plain = [
+            word for word, last in zip(arguments, [verb, *arguments], strict=False) if "--" not in word + last
+        ]
+        names = [word for word in plain if "=" not in word and not word.endswith(".toml")]
         assert verb == "init" or set(names) <= set(shipped_recipes()), f"{path.name}: {names}"
 
 

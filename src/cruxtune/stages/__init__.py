@@ -8,9 +8,22 @@
 
 from cruxtune.stages.annotate import annotate
 from cruxtune.stages.evaluate import evaluate
+from cruxtune.stages.plan import plan
+from cruxtune.stages.recheck import recheck
+from cruxtune.stages.relabel import relabel
 from cruxtune.stages.report import report
 from cruxtune.stages.select import select
 from cruxtune.stages.solve import solve
 from cruxtune.stages.train import train
 
-__all__ = ["annotate", "evaluate", "report", "select", "solve", "train"]
+__all__ = [
+    "annotate",
+    "evaluate",
+    "plan",
+    "recheck",
+    "relabel",
+    "report",
+    "select",
+    "solve",
+    "train",
+]
