@@ -20,6 +20,7 @@ HALVES = [
     "<",
     "<<",
     "<<6+1=7",
+    "<<|im_end|>",
     ">",
     ">>",
     "|im_end|>",
@@ -87,11 +88,12 @@ def test_what_could_still_change_is_not_settled(text):
     assert not is_settled(text)
 
 
-def test_a_note_that_may_yet_be_closed_is_not_counted_on():
-    text = "#### 18\n<<x>>Question:"
-    assert is_settled(text) and not is_settled(text[:-1])
-    assert not is_settled("#### 18<")
-    assert extract_answer("<<#### 18") == "18" and extract_answer("<<#### 18>>") is None
+def test_a_mark_that_may_yet_be_part_of_a_calculator_note_settles_nothing():
+    text = "The answer is 18.<<|im_end|>"
+    assert extract_answer(text + " The answer is 9.") == "18"
+    assert extract_answer(text + "> The answer is 9.") == "9"
+    assert not is_settled(text) and is_settled(text + " ") and not is_settled(text + ">")
+    assert is_settled("#### 18\n<<x>>Question:") and not is_settled("#### 18\n<<x>>Question")
 
 
 def test_an_answer_that_is_settled_before_the_length_limit_is_graded():
