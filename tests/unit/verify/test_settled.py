@@ -89,7 +89,7 @@ def test_what_could_still_change_is_not_settled(text):
 
 
 def test_a_mark_that_may_yet_be_part_of_a_calculator_note_settles_nothing():
-    text = "The answer is 18.<<|im_end|>"
+    text = "The answer is 18. <<|im_end|>"
     assert extract_answer(text + " The answer is 9.") == "18"
     assert extract_answer(text + "> The answer is 9.") == "9"
     assert not is_settled(text) and is_settled(text + " ") and not is_settled(text + ">")
