@@ -5,7 +5,7 @@ from math import inf, sqrt
 import numpy as np
 import pytest
 
-from cruxtune.stages.forecast import Estimate, formula_tokens, mean, ratio, total_of_some
+from cruxtune.stages.forecast import Estimate, formula_tokens, mean, ratio, total_of_some, width
 
 
 def test_estimates_multiply_and_add_as_independent_ones_do():
@@ -18,10 +18,17 @@ def test_estimates_multiply_and_add_as_independent_ones_do():
 def test_a_ratio_by_hand():
     # 2 for 1, 4 for 2 and 9 for 3: 15 for 6, residuals -0.5, -1, 1.5
     found = ratio([2, 4, 9], [1, 2, 3])
-    assert found.value == 2.5 and found.error == pytest.approx(2 * sqrt(3.5 * 3 / 2) / 6)
+    assert found.value == 2.5 and found.error == pytest.approx(width(2) * sqrt(3.5 * 3 / 2) / 6)
     assert ratio([2, 4, 9], [1, 2, 3], num_all=3) == Estimate(2.5)
     assert ratio([2, 4, 9], [1, 2, 3], num_all=12).error == pytest.approx(found.error * sqrt(3 / 4))
     assert ratio([5], [2]) == Estimate(2.5, inf) and ratio([5], [2]).percent == "± unknown"
+
+
+@pytest.mark.parametrize(
+    ("degrees", "table"), [(2, 4.303), (4, 2.776), (9, 2.262), (30, 2.042), (1000, 1.962)]
+)
+def test_the_width_is_that_of_students_table(degrees, table):
+    assert width(degrees) == pytest.approx(table, rel=0.04)
 
 
 def test_the_formula_counts_what_is_left_of_the_solution_at_every_position():

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, sqrt
 
-WIDTH = 2.0
-"""Standard errors on each side: about 95 %."""
+Z = 1.96
+"""Standard errors on each side that hold 95 %, for large samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,17 @@ def ratio(measured: Sequence[float], expected: Sequence[float], num_all: int | N
         return Estimate(value, inf)
     squares = sum((y - value * x) ** 2 for y, x in zip(measured, expected, strict=True))
     left_out = 1 - num / num_all if num_all else 1.0
-    return Estimate(value, WIDTH * sqrt(left_out * squares * num / (num - 1)) / whole)
+    return Estimate(value, width(num - 1) * sqrt(left_out * squares * num / (num - 1)) / whole)
+
+
+def width(degrees: int) -> float:
+    """Student's t at 97.5 %, by its expansion around the normal distribution (Cornish and Fisher, 1938).
+
+    >>> [round(width(degrees), 2) for degrees in (2, 4, 9, 100)]
+    [4.17, 2.77, 2.26, 1.98]
+    """
+    first, second, third = (Z**3 + Z) / 4, (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96, 2.56
+    return Z + first / degrees + second / degrees**2 + third / degrees**3
 
 
 def mean(values: Sequence[float], num_all: int | None = None) -> Estimate:
@@ -59,7 +69,9 @@ def total_of_some(seen: Sequence[float], count: int) -> Estimate:
     if len(seen) < 2:
         return average * count
     variance = sum((value - average.value) ** 2 for value in seen) / (len(seen) - 1)
-    return Estimate(average.value * count, WIDTH * sqrt(variance * (count**2 / len(seen) + count)))
+    return Estimate(
+        average.value * count, width(len(seen) - 1) * sqrt(variance * (count**2 / len(seen) + count))
+    )
 
 
 def formula_tokens(length: int, k: int) -> float:
