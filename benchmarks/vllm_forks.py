@@ -4,8 +4,8 @@
 
 The job: `model` (a directory), `max_new_tokens`, `solutions` (each with `prompt_ids`, `completion_ids` and
 `branches` of `position` and `token_id`), and if wanted `speculation` and `options` of `vllm.LLM`. Only the
-continuations are timed: the model is loaded, warmed up, and each solution's own tokens are in the prefix cache,
-as they are when annotation has inspected it.
+continuations are timed: the model is loaded and warmed up, and each solution's own tokens are in the prefix
+cache, as they are when annotation has inspected it.
 """
 
 import json
@@ -15,26 +15,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-for name, value in {
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "TORCH_COMPILE_DISABLE": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "2",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-}.items():
-    os.environ.setdefault(name, value)
-
 from cruxtune.engines import Decoding, Fork
 from cruxtune.engines.requests import RequestEngine
 from cruxtune.engines.vllm import open_vllm
 from cruxtune.models import find_model
 from cruxtune.records import Branch
 
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TORCH_COMPILE_DISABLE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+"""Set before torch and vLLM are imported, where the caller's environment doesn't say otherwise."""
 BEST = {"block_size": 32, "max_num_seqs": 256, "max_num_batched_tokens": 4096}
 """The best of those that were tried on two cores; see docs/engines.md."""
 
 
 def main(job_file: str, answer_file: str) -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     engine = open_vllm(
         find_model(job["model"]),
