@@ -57,10 +57,11 @@ def _gather(space: Workspace, harvest: Harvest, decoding: Decoding, terms: Terms
     """Take evidence as it comes until there is none left or the time is used up."""
     if harvest.is_whole or terms.is_over:
         return
+    work = partial(open_work, decoding)
     try:
         with (
             open_crew(space.recipe, space.model, terms) as crew,
-            closing(crew.annotate(partial(open_work, decoding), harvest.tasks())) as stream,
+            closing(crew.annotate(work, harvest.tasks(), harvest.num_unfinished)) as stream,
             progress_bar("annotate", harvest.num_solutions, harvest.num_done) as bar,
         ):
             pace = Pace(bar, space.recipe.annotate.k)

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from cruxtune.counterfactual import Evidence, Task
@@ -53,14 +54,17 @@ class OnRay:
     def each(
         self, open_work: OpenWork, parts: Sequence[Part]
     ) -> Generator[tuple[int, list[Any]], None, None]:
-        yield from self._run(open_work, [PartJob(index, problems) for index, problems in parts])
+        jobs = (PartJob(index, problems) for index, problems in parts)
+        yield from self._run(open_work, jobs, len(parts))
 
-    def annotate(self, open_work: OpenWork, tasks: Iterable[Task]) -> Generator[Evidence, None, None]:
-        todo = list(tasks)
-        size = len(todo) // (TASKS_PER_ACTOR * self._num_actors)
+    def annotate(
+        self, open_work: OpenWork, tasks: Iterable[Task], num_tasks: int
+    ) -> Generator[Evidence, None, None]:
+        size = num_tasks // (TASKS_PER_ACTOR * self._num_actors)
         size = max(1, min(size, self._settings.solutions_per_task))
-        groups = [todo[start : start + size] for start in range(0, len(todo), size)]
-        yield from self._run(open_work, [AnnotateJob(group) for group in groups])
+        waiting = iter(tasks)
+        groups = iter(lambda: list(islice(waiting, size)), [])
+        yield from self._run(open_work, map(AnnotateJob, groups), -(-num_tasks // size))
 
     def close(self) -> None:
         """End the actors."""
@@ -70,24 +74,26 @@ class OnRay:
             ray.kill(actor)
         self._idle, self._running = [], {}
 
-    def _run(self, open_work: OpenWork, jobs: Sequence[Job]) -> Generator[Any, None, None]:
+    def _run(self, open_work: OpenWork, jobs: Iterator[Job], num_jobs: int) -> Generator[Any, None, None]:
         """What comes of the jobs, in the order in which it comes in."""
         import ray
 
-        waiting = deque(jobs)
-        self._idle += [self._new_actor() for _ in range(min(self._num_actors, len(jobs)) - len(self._idle))]
-        while waiting or self._running:
-            while waiting and self._idle:
-                self._start(self._idle.pop(), open_work, waiting.popleft())
+        again: deque[Job] = deque()
+        self._idle += [self._new_actor() for _ in range(min(self._num_actors, num_jobs) - len(self._idle))]
+        while True:
+            while self._idle and (job := again.popleft() if again else next(jobs, None)):
+                self._start(self._idle.pop(), open_work, job)
+            if not self._running:
+                return
             ready, _ = ray.wait(list(self._running), num_returns=1)
             for stream in ready:
-                yield from self._receive(stream, waiting)
+                yield from self._receive(stream, again)
 
     def _start(self, actor: Any, open_work: OpenWork, job: Job) -> None:
         stream = actor.run.options(num_returns="streaming").remote(open_work, job)
         self._running[stream] = actor, job
 
-    def _receive(self, stream: Any, waiting: deque[Job]) -> Iterator[Any]:
+    def _receive(self, stream: Any, again: deque[Job]) -> Iterator[Any]:
         """The next piece of a stream, if it has one; after its end the actor is free, or replaced."""
         import ray
 
@@ -103,7 +109,7 @@ class OnRay:
             del self._running[stream]
             self.bury(job, error)
             self._idle.append(self._new_actor())
-            waiting.appendleft(job)
+            again.append(job)
         else:
             yield job.receive(piece)
 

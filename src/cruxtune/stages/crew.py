@@ -30,7 +30,9 @@ class Crew(Protocol):
         """The number of each part and what came of it, in any order: `work(index, problems)`."""
         ...
 
-    def annotate(self, open_work: OpenWork, tasks: Iterable[Task]) -> Generator[Evidence, None, None]:
+    def annotate(
+        self, open_work: OpenWork, tasks: Iterable[Task], num_tasks: int
+    ) -> Generator[Evidence, None, None]:
         """Evidence as it comes, of many solutions at a time: `work(tasks)`."""
         ...
 
@@ -50,7 +52,9 @@ class Alone:
         for index, problems in parts:
             yield index, work(index, problems)
 
-    def annotate(self, open_work: OpenWork, tasks: Iterable[Task]) -> Generator[Evidence, None, None]:
+    def annotate(
+        self, open_work: OpenWork, tasks: Iterable[Task], num_tasks: int
+    ) -> Generator[Evidence, None, None]:
         yield from self.open(open_work)(tasks)
 
     def open(self, open_work: OpenWork) -> Callable[..., Any]:

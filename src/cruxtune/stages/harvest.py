@@ -27,8 +27,6 @@ class Harvest:
         self._problems = problems
         self._solutions = dict(parts)
         self._journal = Journal(writer.directory)
-        self._due: dict[str, tuple[int, Task]] = {}
-        """Tasks that nobody took yet, with the number of their part."""
         self._unfinished: dict[str, int] = {}
         """The number of the part of every solution that is not through."""
         self._num_unfinished: Counter[int] = Counter()
@@ -53,10 +51,18 @@ class Harvest:
         ids = [solution.id for part in self._solutions.values() for solution in part]
         return next((number for number, id in enumerate(ids) if id in self._unfinished), len(ids))
 
+    @property
+    def num_unfinished(self) -> int:
+        return len(self._unfinished)
+
     def tasks(self) -> Iterator[Task]:
-        """The solutions that are not through, in their order, with what is known of them."""
-        while self._due:
-            yield self._due.pop(next(iter(self._due)))[1]
+        """The solutions that are not through, in their order, with what is known of them.
+
+        Read a part at a time, when they are asked for: there can be much of it.
+        """
+        for index in [index for index in self._solutions if self._num_unfinished[index]]:
+            due = [solution for solution in self._solutions[index] if solution.id in self._unfinished]
+            yield from self._read(index, due)
 
     def take(self, evidence: Evidence) -> None:
         """Keep what came in; write the parts that it completes."""
@@ -91,7 +97,6 @@ class Harvest:
     def _open(self, index: int) -> None:
         for task in self._read(index, self._solutions[index]):
             if not is_finished(task, self._settings.k, self._settings.mode == "lazy"):
-                self._due[task.solution.id] = index, task
                 self._unfinished[task.solution.id] = index
                 self._num_unfinished[index] += 1
         if not self._num_unfinished[index]:

@@ -28,6 +28,7 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "journal"
+        self._damaged: set[Path] = set()
         self._pending: dict[tuple[int, Any], list[Any]] = defaultdict(list)
         self._last_flush = self._last_added = time.monotonic()
         self._number = max((_number_of(path) for path in self.directory.rglob("*.parquet")), default=-1) + 1
@@ -59,7 +60,7 @@ class Journal:
             try:
                 yield from from_table(read_parquet(path, schema_of(record_type)), record_type)
             except ArtifactError as error:
-                logger.warning("%s: what was in it is done again", str(error).split(":")[0])
+                self._warn(path, str(error).split(":")[0])
         yield from self._pending.get((index, record_type), ())
 
     def drop(self, index: int) -> None:
@@ -71,6 +72,11 @@ class Journal:
     def remove(self) -> None:
         """Take the journal away: every part is written."""
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _warn(self, path: Path, what: str) -> None:
+        if path not in self._damaged:
+            logger.warning("%s: what was in it is done again", what)
+        self._damaged.add(path)
 
     def _folder(self, index: int) -> Path:
         return self.directory / f"{index:05d}"
