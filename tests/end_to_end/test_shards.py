@@ -87,6 +87,7 @@ def test_shards_that_overlap_or_that_nobody_made_are_refused(sharded, tmp_path):
     recipe = copy_of(sharded, tmp_path)
     shutil.copytree(tmp_path / "out" / "shards" / "solve" / "0-of-2", tmp_path / "out" / "shards" / "again")
     assert "shard 0/2 is there twice" in refusal("merge", recipe)
+    assert "solve is missing, but" in (said := refusal("annotate", recipe)) and "run `merge` first" in said
     assert "there are no shards under" in refusal("merge", recipe, tmp_path / "nowhere")
     assert "the first is 0/4, the last 3/4" in refusal("solve", recipe, "--shard", "4/4")
     assert "write it as 0/4" in refusal("solve", recipe, "--shard", "one")

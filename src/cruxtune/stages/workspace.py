@@ -6,6 +6,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from cruxtune.errors import ArtifactError
 from cruxtune.models import ModelFiles, find_model
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.sources import ProblemSource
@@ -68,6 +69,7 @@ class Workspace:
         `source` are an input too: an edited file is not the file that was solved.
         """
         for path, wanted in inputs.items():
+            self._require_merged(path)
             require_same(path, wanted)
         digests = {self.name_of(path): read_manifest(path).digest for path in inputs}
         if source is not None:
@@ -87,6 +89,11 @@ class Workspace:
         name, shard = self.name_of(directory), terms.shard
         settings = {**wanted.settings, "shard": {"of": name, "index": shard.index, "count": shard.count}}
         return self.path(SHARDS, name, shard.name), wanted.model_copy(update={"settings": settings})
+
+    def _require_merged(self, directory: Path) -> None:
+        shards = self.path(SHARDS, self.name_of(directory))
+        if shards.is_dir() and not (directory / "manifest.json").exists():
+            raise ArtifactError(f"{directory} is missing, but {shards} is there: run `merge` first")
 
     def name_of(self, directory: Path) -> str:
         """A stage directory's path inside the output directory, the same on every machine."""
