@@ -178,5 +178,14 @@ def test_the_conditions_of_a_second_run_go_over_the_recipe(finished, run):
     other = Conditions(engine="reference", dtype="bfloat16", batch_size=3).apply(recipe)
     assert (other.engine.type, other.engine.batch_size, other.model.dtype) == ("reference", 3, "bfloat16")
     assert Conditions().apply(recipe) == recipe
-    with pytest.raises(RecipeError, match=r"engine\.url"):
+    with pytest.raises(RecipeError, match=r"`engine\.url` is missing"):
         Conditions(engine="server").apply(recipe)
+    with pytest.raises(RecipeError, match=r"`model\.dtype`"):
+        Conditions(dtype="float7").apply(recipe)
+
+
+@pytest.mark.parametrize("verb", ["relabel", "recheck"])
+def test_without_evidence_the_stage_that_makes_it_is_named(finished, tmp_path, verb):
+    result = cruxtune(verb, finished.parent / "small.toml", f"output_dir={tmp_path}")
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert "run `annotate` first" in result.stderr or "run `solve` first" in result.stderr

@@ -10,6 +10,7 @@ from cruxtune.counterfactual import Annotator, Task
 from cruxtune.engines import Engine
 from cruxtune.progress import Bar
 from cruxtune.recipe import Recipe
+from cruxtune.recipe.engines import ReferenceEngineSettings
 from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
 from cruxtune.stages.annotate import open_annotator
 from cruxtune.stages.resources import solution_decoding
@@ -17,7 +18,7 @@ from cruxtune.stages.solve import open_solver
 from cruxtune.verify import Verifier
 
 BLOCK = 8
-"""Positions of one solution that are tested together."""
+"""Positions of one solution that are tested together: neighbours, as they are in the job."""
 
 IsOver = Callable[[], bool]
 Place = tuple[Solution, list[int]]
@@ -99,13 +100,22 @@ class Prober:
 
     def _places(self, solutions: Sequence[Solution]) -> list[Place]:
         """All positions in blocks, in random order: every block is as likely to be tested."""
-        generator = np.random.default_rng(self.seed)
-        places: list[Place] = []
-        for solution in solutions:
-            order = generator.permutation(len(solution.completion.token_ids)).tolist()
-            starts = range(0, len(order), BLOCK)
-            places += [(solution, sorted(order[start : start + BLOCK])) for start in starts]
-        return [places[number] for number in generator.permutation(len(places))]
+        size = self._block_size
+        places = [
+            (solution, list(positions[start : start + size]))
+            for solution in solutions
+            for positions in [range(len(solution.completion.token_ids))]
+            for start in range(0, len(positions), size)
+        ]
+        return [places[number] for number in np.random.default_rng(self.seed).permutation(len(places))]
+
+    @property
+    def _block_size(self) -> int:
+        """Where a batch waits for its slowest row, a batch is of neighbours, as in the job."""
+        engine = self.recipe.engine
+        if isinstance(engine, ReferenceEngineSettings):
+            return max(BLOCK, engine.batch_size // (self.recipe.annotate.k - 1))
+        return BLOCK
 
     def _tasks(
         self,

@@ -7,14 +7,14 @@ from math import inf
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from cruxtune.counterfactual import Task
 from cruxtune.engines import Engine
 from cruxtune.errors import RecipeError
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
-from cruxtune.recipe.engines import EngineSection
+from cruxtune.recipe.complaints import describe
 from cruxtune.records import Criticality, Problem, Rollout
 from cruxtune.select import Agreement, gather_evidence, strict
 from cruxtune.stages.annotate import annotate_manifest, open_annotator
@@ -47,17 +47,14 @@ class Conditions:
             found = {"type": self.engine, **{key: found[key] for key in shared if key in found}}
         if self.batch_size:
             found["batch_size"] = self.batch_size
+        model = recipe.model.model_dump() | ({"dtype": self.dtype} if self.dtype else {})
         try:
-            engine = TypeAdapter(EngineSection).validate_python(found)
+            return Recipe.model_validate(recipe.model_dump() | {"engine": found, "model": model})
         except ValidationError as error:
             raise RecipeError(
-                f"--engine {self.engine}: {error.errors()[0]['msg']}; instead of --engine, give the engine's "
-                "settings, such as engine.type=server engine.url=http://localhost:8000/v1"
+                f"these conditions can't be: {describe(error, Recipe)}. Settings of an engine go without "
+                "--engine, such as engine.type=server engine.url=http://localhost:8000/v1"
             ) from error
-        model = recipe.model.model_copy(update={"dtype": self.dtype} if self.dtype else {})
-        return Recipe.model_validate(
-            recipe.model_dump() | {"engine": engine.model_dump(), "model": model.model_dump()}
-        )
 
 
 def recheck(recipe: Recipe, conditions: Conditions = Conditions()) -> tuple[Path, Stability]:
