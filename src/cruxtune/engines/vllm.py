@@ -39,21 +39,34 @@ def open_vllm(
     """vLLM around a model; `options` are any that `vllm.LLM` takes, and come last."""
     tokenizer = load_tokenizer(files, trust_remote_code)
     facts = read_facts(files, tokenizer, trust_remote_code)
-    settings = {
+    settings = llm_settings(
+        files, facts.dtype if dtype == "auto" else dtype, tensor_parallel_size, speculation, options
+    )
+    settings["trust_remote_code"] = trust_remote_code
+    backend = VllmBackend(_load(files, settings))
+    context_length = min(facts.context_length, backend.context_length)
+    return RequestEngine(backend, tokenizer, replace(facts, context_length=context_length), num_scored)
+
+
+def llm_settings(
+    files: ModelFiles,
+    dtype: str,
+    tensor_parallel_size: int = 1,
+    speculation: str = "none",
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `vllm.LLM` is told: what exact results need, then `options`."""
+    return {
         "model": str(files.directory),
-        "dtype": facts.dtype if dtype == "auto" else dtype,
+        "dtype": dtype,
         "tensor_parallel_size": tensor_parallel_size,
         "speculative_config": SPECULATION[speculation],
-        "trust_remote_code": trust_remote_code,
         "enable_prefix_caching": True,
         "generation_config": "vllm",
         "logprobs_mode": "raw_logprobs",
         "max_logprobs": -1,
         **(options or {}),
     }
-    backend = VllmBackend(_load(files, settings))
-    context_length = min(facts.context_length, backend.context_length)
-    return RequestEngine(backend, tokenizer, replace(facts, context_length=context_length), num_scored)
 
 
 class VllmBackend:
