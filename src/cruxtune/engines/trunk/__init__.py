@@ -1,0 +1,1 @@
+"""Branches on the trunk of their solution."""
