@@ -13,8 +13,9 @@ from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, TakeF
 from cruxtune.engines.reference import ReferenceEngine, inspect_logits, room_for
 from cruxtune.engines.texts import finish
 from cruxtune.engines.trunk.attention import trunk_attention
-from cruxtune.engines.trunk.cohort import Block, BranchPass, Cohort
+from cruxtune.engines.trunk.cohort import Cohort
 from cruxtune.engines.trunk.drafts import DraftIndex
+from cruxtune.engines.trunk.step import Block, BranchPass
 from cruxtune.engines.trunk.stem import TrunkPass, TrunkStem, as_array
 from cruxtune.records import TokenIds
 
@@ -68,20 +69,23 @@ class TrunkEngine(ReferenceEngine):
             done = self._admit(cohorts, take, decoding)
             if cohorts:
                 done += self._advance(cohorts, decoding)
-                cohorts = self._tidy(cohorts)
+                cohorts = [cohort for cohort in cohorts if len(cohort)]
             elif not done:
                 return
             if done:
                 yield done
 
     def _admit(self, cohorts: list[Cohort], take: TakeFork, decoding: Decoding) -> list[Continued]:
-        room = self._max_tokens - sum(cohort.num_live for cohort in cohorts)
+        room = self._max_tokens - sum(len(cohort) for cohort in cohorts)
         done: list[Continued] = []
         if room < min(COHORT, self._max_tokens) // 2 and cohorts:
             return done
         by_stem: dict[int, list[Fork]] = {}
         while room > 0 and (fork := take()) is not None:
-            if fork.branch.token_id in self.stop_token_ids or room_for(fork, decoding, self.context_length) <= 0:
+            if (
+                fork.branch.token_id in self.stop_token_ids
+                or room_for(fork, decoding, self.context_length) <= 0
+            ):
                 done.append((fork, self._completion(fork, [fork.branch.token_id], decoding)))
                 continue
             by_stem.setdefault(id(fork.stem), []).append(fork)
@@ -95,39 +99,31 @@ class TrunkEngine(ReferenceEngine):
 
     @torch.inference_mode()
     def _advance(self, cohorts: Sequence[Cohort], decoding: Decoding) -> list[Continued]:
-        blocks = [cohort.draft(self._max_draft > 0) for cohort in cohorts]
-        step = BranchPass(blocks, self.model.device)
+        step = BranchPass([Block(cohort, self._max_draft) for cohort in cohorts], self.model.device)
         self.num_forwarded += step.token_ids.shape[1]
         hidden = self._hidden(step.token_ids, step.positions, step)
         best = torch.cat([self._logits(part).argmax(-1) for part in hidden.split(LOGIT_ROWS)])
-        done: list[Continued] = []
-        for block, predicted in zip(blocks, step.predictions(best.cpu().numpy()), strict=True):
-            done += self._accept(block, predicted, decoding)
-        return done
-
-    def _accept(self, block: Block, predicted: Int[np.ndarray, "rows width"], decoding: Decoding) -> list[Continued]:
-        cohort, rows = block.cohort, block.rows
-        before = cohort.length[rows]
-        cohort.accept(block, predicted)
-        width = predicted.shape[1]
-        columns = before[:, None] + 1 + np.arange(width)
-        is_new = columns <= cohort.length[rows][:, None]
-        new = np.where(is_new, cohort.tokens[rows[:, None], np.minimum(columns, cohort.tokens.shape[1] - 1)], 0)
-        has_ended = (self._stops[new] & is_new).any(axis=1) | (cohort.length[rows] >= cohort.room[rows])
-        ended = rows[has_ended]
-        done = [
-            (fork, self._completion(fork, cohort.tokens[row, : min(cohort.length[row], cohort.room[row]) + 1].tolist(), decoding))
-            for row, fork in zip(ended, cohort.forks[ended], strict=True)
+        before = [cohort.length for cohort in cohorts]
+        step.accept(best.cpu().numpy())
+        return [
+            done
+            for cohort, length in zip(cohorts, before, strict=True)
+            for done in self._collect(cohort, length, decoding)
         ]
-        cohort.end(ended)
-        return done
 
-    def _tidy(self, cohorts: list[Cohort]) -> list[Cohort]:
-        cohorts = [cohort for cohort in cohorts if cohort.num_live]
-        for cohort in cohorts:
-            if cohort.num_live < 0.75 * cohort.num_rows:
-                cohort.compact()
-        return cohorts
+    def _collect(self, cohort: Cohort, before: np.ndarray, decoding: Decoding) -> list[Continued]:
+        columns = before[:, None] + 1 + np.arange(int((cohort.length - before).max()))
+        columns = np.minimum(columns, cohort.length[:, None])
+        new = np.take_along_axis(cohort.tokens, columns, axis=1)
+        has_ended = self._stops[new].any(axis=1) | (cohort.length >= cohort.room)
+        done = []
+        for row in np.flatnonzero(has_ended):
+            ids = cohort.tokens[row, : min(cohort.length[row], cohort.room[row]) + 1].tolist()
+            fork = cohort.forks[row]
+            done.append((fork, self._completion(fork, ids, decoding)))
+        if done:
+            cohort.drop(has_ended)
+        return done
 
     def _completion(self, fork: Fork, ids: TokenIds, decoding: Decoding):
         return finish(self.tokenizer, ids, self.stop_token_ids, decoding, fork.prefix)

@@ -1,0 +1,110 @@
+"""One forward pass over the next tokens of many branches, packed into one row."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cruxtune.engines.trunk.attention import attend, join
+from cruxtune.engines.trunk.cohort import Cohort
+from cruxtune.engines.trunk.drafts import NOWHERE
+
+
+class Block:
+    """What one cohort puts into a pass: each row's last token and its draft, as a table with gaps."""
+
+    def __init__(self, cohort: Cohort, max_draft: int) -> None:
+        self.cohort = cohort
+        ids, place = cohort.stem.drafts.ids, cohort.place
+        left = np.minimum(len(ids) - place, cohort.room - cohort.length - 1)
+        wanted = np.minimum(np.minimum(cohort.draft_length, max_draft), left)
+        self.drafted: Int[np.ndarray, " rows"] = np.where(place == NOWHERE, 0, np.maximum(wanted, 0))
+        offsets = np.arange(int(self.drafted.max()) + 1)
+        self.table: Int[np.ndarray, "rows width"] = np.empty((len(cohort), len(offsets)), dtype=np.int64)
+        self.table[:, 0] = cohort.tokens[np.arange(len(cohort)), cohort.length]
+        self.table[:, 1:] = ids[np.minimum(place[:, None] + offsets[:-1], len(ids) - 1)]
+        self.is_used = offsets <= self.drafted[:, None]
+        self._columns = cohort.length[:, None] + offsets
+        self.num_tokens = int(self.is_used.sum())
+
+    @property
+    def token_ids(self) -> Int[np.ndarray, " tokens"]:
+        return self.table[self.is_used]
+
+    @property
+    def positions(self) -> Int[np.ndarray, " tokens"]:
+        return (self.cohort.prefix[:, None] + self._columns)[self.is_used]
+
+    def prepare(self, device: torch.device) -> None:
+        """All that is the same for the attention of every layer."""
+        row = np.nonzero(self.is_used)[0]
+        columns = self._columns[self.is_used]
+        self._num_keys = int(columns.max()) + 1
+        self.cohort.cache.reserve(self._num_keys)
+        self._row = torch.as_tensor(row, device=device)
+        self._column = torch.as_tensor(columns, device=device)
+        self._trunk_mask = self.cohort.trunk_mask[self._row][None, None]
+        self._has_gaps = not self.is_used.all()
+        if self._has_gaps:
+            used = self.is_used.reshape(-1)
+            self._token_at = torch.as_tensor(np.where(used, np.cumsum(used) - 1, 0), device=device)
+            self._used = torch.as_tensor(np.flatnonzero(used), device=device)
+        last_seen = torch.as_tensor(self._columns, device=device)[..., None]
+        hidden = torch.arange(self._num_keys, device=device) > last_seen
+        self._own_mask = self._trunk_mask.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]
+
+    def attend(
+        self,
+        layer: int,
+        query: Float[Tensor, "heads tokens dim"],
+        key: Float[Tensor, "kv_heads tokens dim"],
+        value: Float[Tensor, "kv_heads tokens dim"],
+        scale: float,
+    ) -> Float[Tensor, "tokens heads dim"]:
+        """Attention of one layer to the trunk and to what the row wrote itself."""
+        self.cohort.cache.write(layer, self._row, self._column, key, value)
+        to_trunk, trunk_lse = attend(query[None], *self.cohort.trunk(layer), self._trunk_mask, scale)
+        to_own, own_lse = self._attend_to_own(layer, query, scale)
+        return join(to_trunk[0].transpose(0, 1), trunk_lse[0].transpose(0, 1), to_own, own_lse)
+
+    def _attend_to_own(self, layer: int, query: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        rows, width = self.table.shape
+        keys, values = (
+            cache[layer, :rows, :, : self._num_keys]
+            for cache in (self.cohort.cache.keys, self.cohort.cache.values)
+        )
+        heads, _, dim = query.shape
+        filled = query[:, self._token_at] if self._has_gaps else query
+        by_row = filled.reshape(heads, rows, width, dim).transpose(0, 1)
+        out, lse = attend(by_row, keys, values, self._own_mask, scale)
+        out = out.transpose(1, 2).reshape(rows * width, heads, -1)
+        lse = lse.transpose(1, 2).reshape(rows * width, heads)
+        return (out[self._used], lse[self._used]) if self._has_gaps else (out, lse)
+
+
+class BranchPass:
+    """The step that forwards the blocks of several cohorts, one after the other."""
+
+    def __init__(self, blocks: Sequence[Block], device: torch.device) -> None:
+        self._blocks = blocks
+        self._sizes = [block.num_tokens for block in blocks]
+        for block in blocks:
+            block.prepare(device)
+        self.token_ids = torch.as_tensor(np.concatenate([b.token_ids for b in blocks]), device=device)[None]
+        self.positions = torch.as_tensor(np.concatenate([b.positions for b in blocks]), device=device)[None]
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Each block's own attention."""
+        parts = (tensor.split(self._sizes, dim=1) for tensor in (query, key, value))
+        pieces = zip(self._blocks, *parts, strict=True)
+        return torch.cat([block.attend(layer, q, k, v, scale) for block, q, k, v in pieces])
+
+    def accept(self, best: Int[np.ndarray, " tokens"]) -> None:
+        """Give each cohort the model's choice after each of its tokens."""
+        ends = np.cumsum(self._sizes)
+        for block, chosen in zip(self._blocks, np.split(best, ends[:-1]), strict=True):
+            predicted = np.zeros_like(block.table)
+            predicted[block.is_used] = chosen
+            block.cohort.accept(block.table, block.drafted, predicted)
