@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from cruxtune.engines.engine import Fork
+from cruxtune.engines.trunk.cache import Cache, Memory
 from cruxtune.engines.trunk.drafts import NOWHERE
 from cruxtune.engines.trunk.stem import TrunkStem
 
@@ -23,7 +24,7 @@ _ROW_ARRAYS = ("forks", "room", "prefix", "length", "tokens", "place", "draft_le
 class Cohort:
     """Rows of one stem. A row's first `length` tokens have keys; its last token is forwarded by the next pass."""
 
-    def __init__(self, forks: Sequence[Fork], room: Sequence[int], max_draft: int) -> None:
+    def __init__(self, forks: Sequence[Fork], room: Sequence[int], max_draft: int, memory: Memory) -> None:
         stem = forks[0].stem
         assert isinstance(stem, TrunkStem)
         self.stem = stem
@@ -41,7 +42,7 @@ class Cohort:
         """Where in the solution a row's draft begins; a branch starts as if one token had been swapped."""
         self.draft_length = np.full(len(forks), min(START_DRAFT, max_draft))
         self._max_draft = max_draft
-        self.cache = Cache(stem, len(forks), capacity)
+        self.cache = Cache(stem, len(forks), capacity, memory)
         self._see_trunk()
 
     def __len__(self) -> int:
@@ -89,6 +90,8 @@ class Cohort:
         if kept:
             self.cache.shrink(kept)
             self._see_trunk()
+        else:
+            self.cache.give_back()
 
     def trunk(self, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values of the trunk, as far as any row sees them."""
@@ -109,39 +112,3 @@ class Cohort:
             more = np.zeros((len(self), width * 3 // 2), dtype=np.int64)
             more[:, : self.tokens.shape[1]] = self.tokens
             self.tokens = more
-
-
-class Cache:
-    """Keys and values of what the rows of a cohort have written, growing with it."""
-
-    def __init__(self, stem: TrunkStem, num_rows: int, capacity: int) -> None:
-        self.keys, self.values = (
-            like.new_zeros((len(stem.keys), num_rows, like.shape[1], capacity, like.shape[3]))
-            for like in (stem.keys[0], stem.values[0])
-        )
-
-    def reserve(self, length: int) -> None:
-        """Room for `length` tokens a row."""
-        if length > self.keys.shape[3]:
-            self.keys, self.values = (_stretched(old, length * 3 // 2) for old in (self.keys, self.values))
-
-    def write(self, layer: int, row: Tensor, column: Tensor, key: Tensor, value: Tensor) -> None:
-        """Keys and values [kv_heads, tokens, dim] of tokens at their rows and columns."""
-        self.keys[layer][row, :, column] = key.transpose(0, 1)
-        self.values[layer][row, :, column] = value.transpose(0, 1)
-
-    def move(self, sources: Int[np.ndarray, " rows"], targets: Int[np.ndarray, " rows"], length: int) -> None:
-        source, target = (torch.as_tensor(rows, device=self.keys.device) for rows in (sources, targets))
-        for cache in (self.keys, self.values):
-            cache[:, target, :, :length] = cache[:, source, :, :length]
-
-    def shrink(self, num_rows: int) -> None:
-        """Give memory back once most rows have gone."""
-        if num_rows <= self.keys.shape[1] // 4:
-            self.keys, self.values = (old[:, :num_rows].clone() for old in (self.keys, self.values))
-
-
-def _stretched(old: Tensor, length: int) -> Tensor:
-    new = old.new_zeros((*old.shape[:3], length, old.shape[4]))
-    new[:, :, :, : old.shape[3]] = old
-    return new

@@ -13,6 +13,7 @@ from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, TakeF
 from cruxtune.engines.reference import ReferenceEngine, inspect_logits, room_for
 from cruxtune.engines.texts import finish
 from cruxtune.engines.trunk.attention import trunk_attention
+from cruxtune.engines.trunk.cache import Memory
 from cruxtune.engines.trunk.cohort import Cohort
 from cruxtune.engines.trunk.drafts import DraftIndex
 from cruxtune.engines.trunk.step import Block, BranchPass
@@ -39,6 +40,7 @@ class TrunkEngine(ReferenceEngine):
         self._max_tokens = max_tokens
         self._stops = np.zeros(model.get_input_embeddings().weight.shape[0], dtype=bool)
         self._stops[[i for i in self.stop_token_ids if i < len(self._stops)]] = True
+        self._memory = Memory()
         self.num_forwarded = 0
 
     @torch.inference_mode()
@@ -94,7 +96,7 @@ class TrunkEngine(ReferenceEngine):
             for start in range(0, len(forks), COHORT):
                 part = forks[start : start + COHORT]
                 rooms = [room_for(fork, decoding, self.context_length) for fork in part]
-                cohorts.append(Cohort(part, rooms, self._max_draft))
+                cohorts.append(Cohort(part, rooms, self._max_draft, self._memory))
         return done
 
     @torch.inference_mode()

@@ -45,8 +45,9 @@ class Block:
         self.cohort.cache.reserve(self._num_keys)
         self._row = torch.as_tensor(row, device=device)
         self._column = torch.as_tensor(columns, device=device)
-        self._trunk_mask = self.cohort.trunk_mask[self._row][None, None]
         self._has_gaps = not self.is_used.all()
+        mask = self.cohort.trunk_mask
+        self._trunk_mask = (mask[self._row] if self.table.shape[1] > 1 else mask)[None, None]
         if self._has_gaps:
             used = self.is_used.reshape(-1)
             self._token_at = torch.as_tensor(np.where(used, np.cumsum(used) - 1, 0), device=device)
@@ -72,7 +73,7 @@ class Block:
     def _attend_to_own(self, layer: int, query: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         rows, width = self.table.shape
         keys, values = (
-            cache[layer, :rows, :, : self._num_keys]
+            cache[layer, :rows, : self._num_keys].transpose(1, 2)
             for cache in (self.cohort.cache.keys, self.cohort.cache.values)
         )
         heads, _, dim = query.shape
