@@ -26,7 +26,7 @@ def finish(
     ids = _through_stop_token(generated, stop_token_ids)
     has_stopped = bool(ids) and ids[-1] in stop_token_ids
     written = ids[:-1] if has_stopped else ids
-    ending = _Ending(tokenizer, decoding, prefix)
+    ending = Ending(tokenizer, decoding, prefix)
     if ending.has_come(written):
         ids, reason = ending.cut(written)
     else:
@@ -67,7 +67,7 @@ def _through_stop_token(ids: TokenIds, stop_token_ids: frozenset[int]) -> TokenI
     return ids
 
 
-class _Ending:
+class Ending:
     """Where a text ends but for stop tokens: at a stop string, or where it is settled.
 
     Both hold for every longer text too, so that the first token with which they hold can be searched.

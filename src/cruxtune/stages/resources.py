@@ -45,6 +45,7 @@ def _open_transformers(
 ) -> Engine:
     from cruxtune.engines.loading import load_both
     from cruxtune.engines.reference import ReferenceEngine
+    from cruxtune.engines.trunk import TrunkEngine, trunk_or_reference
 
     loaded, tokenizer = load_both(
         files,
@@ -53,7 +54,11 @@ def _open_transformers(
         device=settings.device,
         attn_implementation=model.attn_implementation,
     )
-    return ReferenceEngine(loaded, tokenizer, settings.batch_size)
+    if isinstance(settings, ReferenceEngineSettings):
+        return ReferenceEngine(loaded, tokenizer, settings.batch_size)
+    return trunk_or_reference(
+        TrunkEngine(loaded, tokenizer, settings.batch_size, settings.max_draft, settings.max_tokens)
+    )
 
 
 def _open_vllm(settings: VllmEngineSettings, files: ModelFiles, model: ModelSection) -> Engine:

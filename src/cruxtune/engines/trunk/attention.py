@@ -1,6 +1,7 @@
 """Attention in two pieces: to the trunk that branches share, and to what each branch wrote itself.
 
-The pieces are joined by their log-sum-exp, which gives the softmax over both (Hydragen, Juravsky et al., 2024).
+The pieces are joined by their log-sum-exp, which gives the softmax over both (Hydragen, Juravsky et al.,
+2024).
 It plugs into transformers' attention interface: a model forwards one row of packed tokens, and the `Step` in
 progress says which token may look where.
 """

@@ -1,47 +1,18 @@
-"""Keys and values of what branches write, in memory that one cohort leaves to the next."""
-
-import math
+"""Keys and values of what branches write."""
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cruxtune.engines.trunk.capacity import Memory
 from cruxtune.engines.trunk.stem import TrunkStem
 
 
-class Memory:
-    """Blocks that were given back, to be taken again: fresh pages cost more than what is written into them.
-
-    What a block holds is finite, old or zero: behind a mask it counts for nothing.
-    """
-
-    def __init__(self) -> None:
-        self._free: dict[int, list[Tensor]] = {}
-        self._lent: dict[int, Tensor] = {}
-
-    def take(self, like: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """A block of that shape, of the type and on the device of `like`."""
-        size = math.prod(shape)
-        free = self._free.setdefault(_rounded(size), [])
-        block = free.pop() if free else like.new_zeros(_rounded(size))
-        self._lent[block.data_ptr()] = block
-        return block[:size].view(shape)
-
-    def give_back(self, block: Tensor) -> None:
-        """For the next one."""
-        whole = self._lent.pop(block.data_ptr())
-        self._free[whole.numel()].append(whole)
-
-    def clear(self) -> None:
-        """Leave what is free to the system."""
-        self._free.clear()
-
-
-def _rounded(size: int) -> int:
-    """The next of few sizes, at most a quarter larger, so that blocks fit again."""
-    step = 1 << max(size.bit_length() - 3, 0)
-    return max(-(-size // step) * step, 1)
+def num_bytes(stem: TrunkStem, num_rows: int, capacity: int) -> int:
+    """Memory that the cache of so many rows takes."""
+    per_token = sum(like.shape[1] * like.shape[3] * like.itemsize for like in (stem.keys[0], stem.values[0]))
+    return len(stem.keys) * per_token * num_rows * capacity
 
 
 class Cache:

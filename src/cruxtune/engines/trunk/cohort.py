@@ -11,9 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cruxtune.engines.engine import Fork
-from cruxtune.engines.trunk.cache import Cache, Memory
+from cruxtune.engines.trunk.cache import Cache
+from cruxtune.engines.trunk.capacity import Memory
 from cruxtune.engines.trunk.drafts import NOWHERE
 from cruxtune.engines.trunk.stem import TrunkStem
+from cruxtune.records import TokenIds
 
 START_DRAFT = 2
 SLACK = 16
@@ -21,8 +23,13 @@ SLACK = 16
 _ROW_ARRAYS = ("forks", "room", "prefix", "length", "tokens", "place", "draft_length")
 
 
+def expected_length(stem: TrunkStem, position: int) -> int:
+    """How many tokens a branch at a position will write, if its solution is as long as the original."""
+    return len(stem.completion_ids) - position + SLACK
+
+
 class Cohort:
-    """Rows of one stem. A row's first `length` tokens have keys; its last token is forwarded by the next pass."""
+    """Rows of one stem. A row's first `length` tokens have keys; the next pass forwards the one after."""
 
     def __init__(self, forks: Sequence[Fork], room: Sequence[int], max_draft: int, memory: Memory) -> None:
         stem = forks[0].stem
@@ -35,7 +42,7 @@ class Cohort:
         self.prefix = len(stem.prompt_ids) + position
         """Tokens of the trunk that a row sees."""
         self.length = np.zeros(len(forks), dtype=np.int64)
-        capacity = len(stem.completion_ids) - int(position.min()) + SLACK
+        capacity = expected_length(stem, int(position.min()))
         self.tokens = np.zeros((len(forks), capacity), dtype=np.int64)
         self.tokens[:, 0] = [fork.branch.token_id for fork in forks]
         self.place = position + 1
@@ -47,6 +54,10 @@ class Cohort:
 
     def __len__(self) -> int:
         return len(self.forks)
+
+    def written(self, row: int) -> TokenIds:
+        """All that a row has written, its branch's own token first; no more than it may."""
+        return self.tokens[row, : min(self.length[row], self.room[row]) + 1].tolist()
 
     def accept(self, table: np.ndarray, drafted: np.ndarray, predicted: np.ndarray) -> None:
         """Take what greedy decoding would have chosen: a draft as far as it agrees, and one token more.
@@ -63,7 +74,7 @@ class Cohort:
         self._follow(accepted, drafted)
 
     def _follow(self, accepted: np.ndarray, drafted: np.ndarray) -> None:
-        """Where the next draft begins, and how long it is: twice as long after a success, shorter otherwise."""
+        """Where the next draft begins, and how long it is: twice as long after a success, else shorter."""
         ids, rows = self.stem.drafts.ids, np.arange(len(self))
         last, before = self.tokens[rows, self.length], self.tokens[rows, self.length - 1]
         expected = np.where(self.place == NOWHERE, len(ids), self.place + accepted)

@@ -8,6 +8,8 @@ up in is the one that the branch left).
 import numpy as np
 from jaxtyping import Int
 
+from cruxtune.records import TokenIds
+
 NOWHERE = -1
 """The place of a branch that doesn't follow its solution."""
 
@@ -15,11 +17,11 @@ NOWHERE = -1
 class DraftIndex:
     """Where each pair of tokens of a solution is followed by what."""
 
-    def __init__(self, ids: Int[np.ndarray, " tokens"], vocabulary: int) -> None:
-        self.ids = ids
+    def __init__(self, ids: TokenIds, vocabulary: int) -> None:
+        self.ids: Int[np.ndarray, " tokens"] = np.asarray(ids, dtype=np.int64)
         self._vocabulary = vocabulary
         self._span = len(ids) + 1
-        pairs = self._pairs(ids[:-1], ids[1:])
+        pairs = self._pairs(self.ids[:-1], self.ids[1:])
         self._keys = np.sort(pairs * self._span + np.arange(2, len(ids) + 1))
 
     def follow(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -36,7 +35,3 @@ class TrunkPass:
             query[None], key[None], value[None], is_causal=True, scale=scale, enable_gqa=True
         )
         return out[0].transpose(0, 1)
-
-
-def as_array(ids: list[int]) -> np.ndarray:
-    return np.asarray(ids, dtype=np.int64)

@@ -12,19 +12,32 @@ from cruxtune.engines.trunk.cohort import Cohort
 from cruxtune.engines.trunk.drafts import NOWHERE
 
 
+def wanted_drafts(cohort: Cohort) -> Int[np.ndarray, " rows"]:
+    """How many tokens each row would have verified at once."""
+    left = np.minimum(len(cohort.stem.drafts.ids) - cohort.place, cohort.room - cohort.length - 1)
+    return np.where(cohort.place == NOWHERE, 0, np.clip(cohort.draft_length, 0, np.maximum(left, 0)))
+
+
+def longest_draft(cohorts: Sequence[Cohort], num_free: int, most: int) -> int:
+    """The longest draft, up to `most`, for which all drafts together stay within `num_free` tokens.
+
+    Where rows fill the pass already, drafts would only make it longer.
+    """
+    wanted = np.concatenate([wanted_drafts(cohort) for cohort in cohorts])
+    return next((n for n in range(most, 0, -1) if np.minimum(wanted, n).sum() <= num_free), 0)
+
+
 class Block:
     """What one cohort puts into a pass: each row's last token and its draft, as a table with gaps."""
 
     def __init__(self, cohort: Cohort, max_draft: int) -> None:
         self.cohort = cohort
-        ids, place = cohort.stem.drafts.ids, cohort.place
-        left = np.minimum(len(ids) - place, cohort.room - cohort.length - 1)
-        wanted = np.minimum(np.minimum(cohort.draft_length, max_draft), left)
-        self.drafted: Int[np.ndarray, " rows"] = np.where(place == NOWHERE, 0, np.maximum(wanted, 0))
+        ids = cohort.stem.drafts.ids
+        self.drafted: Int[np.ndarray, " rows"] = np.minimum(wanted_drafts(cohort), max_draft)
         offsets = np.arange(int(self.drafted.max()) + 1)
         self.table: Int[np.ndarray, "rows width"] = np.empty((len(cohort), len(offsets)), dtype=np.int64)
         self.table[:, 0] = cohort.tokens[np.arange(len(cohort)), cohort.length]
-        self.table[:, 1:] = ids[np.minimum(place[:, None] + offsets[:-1], len(ids) - 1)]
+        self.table[:, 1:] = ids[np.minimum(cohort.place[:, None] + offsets[:-1], len(ids) - 1)]
         self.is_used = offsets <= self.drafted[:, None]
         self._columns = cohort.length[:, None] + offsets
         self.num_tokens = int(self.is_used.sum())
@@ -88,13 +101,20 @@ class Block:
 class BranchPass:
     """The step that forwards the blocks of several cohorts, one after the other."""
 
-    def __init__(self, blocks: Sequence[Block], device: torch.device) -> None:
+    def __init__(self, blocks: Sequence[Block]) -> None:
         self._blocks = blocks
         self._sizes = [block.num_tokens for block in blocks]
-        for block in blocks:
+
+    def inputs(self, device: torch.device) -> tuple[Int[Tensor, "1 tokens"], Int[Tensor, "1 tokens"]]:
+        """Token ids and their positions in their texts, with room made for them."""
+        for block in self._blocks:
             block.prepare(device)
-        self.token_ids = torch.as_tensor(np.concatenate([b.token_ids for b in blocks]), device=device)[None]
-        self.positions = torch.as_tensor(np.concatenate([b.positions for b in blocks]), device=device)[None]
+        token_ids = np.concatenate([block.token_ids for block in self._blocks])
+        positions = np.concatenate([block.positions for block in self._blocks])
+        return (
+            torch.as_tensor(token_ids, device=device)[None],
+            torch.as_tensor(positions, device=device)[None],
+        )
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Each block's own attention."""

@@ -1,0 +1,178 @@
+"""Branches under way: they enter as there is room, advance together, and leave as they end."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from cruxtune.engines.engine import Continued, Decoding, Fork, TakeFork
+from cruxtune.engines.trunk.cache import num_bytes
+from cruxtune.engines.trunk.capacity import Memory, is_out_of_memory
+from cruxtune.engines.trunk.cohort import Cohort, expected_length
+from cruxtune.engines.trunk.endings import Endings
+from cruxtune.engines.trunk.stem import TrunkStem
+from cruxtune.engines.trunk.step import Block, BranchPass, longest_draft
+from cruxtune.errors import ModelError
+from cruxtune.records import TokenIds
+
+logger = logging.getLogger(__name__)
+
+COHORT = 128
+"""Most rows that share one attention call: enough to fill it, few enough to be of like length."""
+
+
+class Model(Protocol):
+    """What a run needs of its engine."""
+
+    max_tokens: int
+    max_draft: int
+    num_forwarded: int
+
+    def forward(self, step: BranchPass) -> Int[Tensor, " tokens"]:
+        """The most probable next token after each token of a pass."""
+        ...
+
+    def room_for(self, fork: Fork, decoding: Decoding) -> int: ...
+
+    def complete(self, fork: Fork, ids: TokenIds, decoding: Decoding) -> Continued: ...
+
+
+class Run:
+    """One call of `continue_forks`."""
+
+    def __init__(
+        self,
+        model: Model,
+        take: TakeFork,
+        decoding: Decoding,
+        endings: Endings,
+        new_memory: Callable[[], Memory],
+    ) -> None:
+        self._model = model
+        self._take = take
+        self._decoding = decoding
+        self._endings = endings
+        self._new_memory = new_memory
+        self._memory = new_memory()
+        self._cohorts: list[Cohort] = []
+        self._waiting: deque[Fork] = deque()
+        """Forks that were taken and have to start, or start again."""
+
+    def steps(self) -> Iterator[list[Continued]]:
+        """What has ended, pass by pass."""
+        while True:
+            done = self._admit()
+            if self._cohorts:
+                done += self._advance()
+            elif not done and not self._waiting:
+                return
+            if done:
+                yield done
+
+    def _admit(self) -> list[Continued]:
+        """Start as many branches as there is room for, unless it is too little to be worth a cohort."""
+        room = self._model.max_tokens - sum(map(len, self._cohorts))
+        if self._cohorts and room < min(COHORT, self._model.max_tokens) // 2:
+            return []
+        done, due = self._next_forks(room)
+        for start in range(0, len(due), COHORT):
+            for forks in _by_stem(due[start : start + COHORT]):
+                self._start(forks)
+        return done
+
+    def _next_forks(self, room: int) -> tuple[list[Continued], list[Fork]]:
+        """Up to `room` forks; those that end with their own first token are done."""
+        done: list[Continued] = []
+        due: list[Fork] = []
+        while len(due) < room and (fork := self._waiting.popleft() if self._waiting else self._take()):
+            first = np.array([[fork.branch.token_id]])
+            if self._endings.at_stop_token(first)[0] or self._model.room_for(fork, self._decoding) <= 0:
+                done.append(self._model.complete(fork, [fork.branch.token_id], self._decoding))
+            else:
+                due.append(fork)
+        return done, due
+
+    @torch.inference_mode()
+    def _start(self, forks: Sequence[Fork]) -> None:
+        """A cohort of as many of the forks as memory holds; the others wait."""
+        stem = forks[0].stem
+        assert isinstance(stem, TrunkStem)
+        length = expected_length(stem, min(fork.branch.position for fork in forks))
+        free = self._memory.limit - self._memory.num_lent
+        fitting = min(len(forks), free // num_bytes(stem, 1, length))
+        if fitting < len(forks):
+            fitting = max(fitting, 0 if self._cohorts else 1)
+            self._waiting.extend(forks[fitting:])
+        if fitting:
+            rooms = [self._model.room_for(fork, self._decoding) for fork in forks[:fitting]]
+            try:
+                self._cohorts.append(Cohort(forks[:fitting], rooms, self._model.max_draft, self._memory))
+            except RuntimeError as error:
+                self._waiting.extend(forks[:fitting])
+                self._start_smaller(error)
+
+    def _advance(self) -> list[Continued]:
+        try:
+            before, cohorts = self._forward(), self._cohorts
+        except RuntimeError as error:
+            self._start_smaller(error)
+            return []
+        done = [
+            c for cohort, length in zip(cohorts, before, strict=True) for c in self._collect(cohort, length)
+        ]
+        self._cohorts = [cohort for cohort in cohorts if len(cohort)]
+        return done
+
+    @torch.inference_mode()
+    def _forward(self) -> list[np.ndarray]:
+        """One pass over all rows; returns the lengths that they had before."""
+        num_free = self._model.max_tokens - sum(map(len, self._cohorts))
+        draft = longest_draft(self._cohorts, num_free, self._model.max_draft)
+        step = BranchPass([Block(cohort, draft) for cohort in self._cohorts])
+        best = self._model.forward(step)
+        before = [cohort.length for cohort in self._cohorts]
+        step.accept(best.cpu().numpy())
+        return before
+
+    @torch.inference_mode()
+    def _collect(self, cohort: Cohort, before: np.ndarray) -> list[Continued]:
+        """Take out the rows that have ended."""
+        columns = before[:, None] + 1 + np.arange(int((cohort.length - before).max()))
+        new = np.take_along_axis(cohort.tokens, np.minimum(columns, cohort.length[:, None]), axis=1)
+        has_ended = self._endings.at_stop_token(new) | (cohort.length >= cohort.room)
+        for row in np.flatnonzero(self._endings.suspects(new, before, cohort.length) & ~has_ended).tolist():
+            has_ended[row] = self._endings.has_come(cohort.forks[row], cohort.written(row))
+        done = [
+            self._model.complete(cohort.forks[row], cohort.written(row), self._decoding)
+            for row in np.flatnonzero(has_ended).tolist()
+        ]
+        if done:
+            cohort.drop(has_ended)
+        return done
+
+    def _start_smaller(self, error: RuntimeError) -> None:
+        """After memory ran out: the branches under way start again, half as many at a time."""
+        if not is_out_of_memory(error):
+            raise error
+        self._waiting.extendleft(fork for cohort in reversed(self._cohorts) for fork in cohort.forks[::-1])
+        if self._model.max_tokens == 1:
+            raise ModelError(
+                "memory runs out even with a single branch: use a smaller dtype or model"
+            ) from error
+        self._model.max_tokens = max(self._model.max_tokens // 2, 1)
+        logger.warning("memory ran out: going on with %d tokens a pass", self._model.max_tokens)
+        self._cohorts = []
+        self._memory.clear()
+        self._memory = self._new_memory()
+
+
+def _by_stem(forks: Sequence[Fork]) -> list[list[Fork]]:
+    groups: dict[int, list[Fork]] = {}
+    for fork in forks:
+        groups.setdefault(id(fork.stem), []).append(fork)
+    return list(groups.values())
