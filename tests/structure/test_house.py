@@ -38,7 +38,13 @@ ROOMS["pipeline"] = set(ROOMS)
 ROOMS["cli"] = set(ROOMS)
 ROOMS["__main__"] = {"cli"}
 
-TORCH_AT_THE_TOP = ("engines/loading.py", "engines/reference.py", "engines/stopping.py", "engines/trunk/", "train/")
+TORCH_AT_THE_TOP = (
+    "engines/loading.py",
+    "engines/reference.py",
+    "engines/stopping.py",
+    "engines/trunk/",
+    "train/",
+)
 HEAVY = {
     "torch",
     "transformers",

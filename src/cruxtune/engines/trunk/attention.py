@@ -8,7 +8,7 @@ progress says which token may look where.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from transformers import AttentionInterface, PreTrainedModel
 NAME = "cruxtune_trunk"
 
 
+@runtime_checkable
 class Step(Protocol):
     """One forward pass over packed tokens."""
 

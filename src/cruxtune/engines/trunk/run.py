@@ -3,7 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ COHORT = 128
 """Most rows that share one attention call: enough to fill it, few enough to be of like length."""
 
 
+@runtime_checkable
 class Model(Protocol):
     """What a run needs of its engine."""
 

@@ -1,0 +1,355 @@
+"""The trunk engine against the reference engine, token for token in float32."""
+
+import logging
+import random
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+from test_reference_engine import EOS, VOCABULARY, words
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from cruxtune.counterfactual import alternatives
+from cruxtune.engines import Decoding, Fork, continue_branches
+from cruxtune.engines.loading import load_both
+from cruxtune.engines.reference import ReferenceEngine
+from cruxtune.engines.trunk import TrunkEngine, capacity, trunk_or_reference
+from cruxtune.engines.trunk.attention import attend, attend_plainly, join
+from cruxtune.engines.trunk.run import Run
+from cruxtune.errors import ModelError
+from cruxtune.models import find_model
+from cruxtune.problems import PromptEncoder
+from cruxtune.problems.synthetic import generate_problems
+from cruxtune.records import Branch, Completion, FinishReason
+from cruxtune.verify import StopRule
+
+ARCHITECTURES = {
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM, {}),
+    "llama": (LlamaConfig, LlamaForCausalLM, {}),
+    "olmo2": (Olmo2Config, Olmo2ForCausalLM, {}),
+    "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": None}),
+}
+TIE = 1e-4
+"""Between two logits that the order of a sum can turn round."""
+
+
+def make_model(config_type, model_type, **others):
+    torch.manual_seed(3)
+    config = config_type(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=96,
+        initializer_range=0.6,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=EOS,
+        **others,
+    )
+    return model_type(config).eval()
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def model(request):
+    config_type, model_type, others = ARCHITECTURES[request.param]
+    return make_model(config_type, model_type, **others)
+
+
+@pytest.fixture(scope="module")
+def qwen2():
+    return make_model(Qwen2Config, Qwen2ForCausalLM)
+
+
+Text = tuple[list[int], list[int], list[Branch]]
+"""A prompt, a completion and the branches that leave it."""
+
+
+def texts_of(engine: ReferenceEngine, limit: int) -> list[Text]:
+    """Solutions of three prompts, one of them not the model's own words."""
+    prompts = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14]]
+    completions = [done.token_ids for done in engine.generate(prompts, Decoding(limit))]
+    completions[1] = [3, 4, 5, 3, 4, 6, 3, 4, 5, 7, 3, 4]
+    return [
+        (prompt, ids, alternatives(engine.inspect(prompt, ids, 3), ids, 3))
+        for prompt, ids in zip(prompts, completions, strict=True)
+    ]
+
+
+def continue_all(engine: ReferenceEngine, texts: Sequence[Text], decoding: Decoding) -> list[dict]:
+    """All branches of all texts in one call: what becomes of each, by text."""
+    stems = [engine.open_stem(prompt, ids, 3) for prompt, ids, _ in texts]
+    forks = iter([Fork(stem, b) for stem, (*_, branches) in zip(stems, texts, strict=True) for b in branches])
+    found: dict[int, dict[Branch, Completion]] = {id(stem): {} for stem in stems}
+    for batch in engine.continue_forks(lambda: next(forks, None), decoding):
+        for fork, completion in batch:
+            assert fork.branch not in found[id(fork.stem)], "told twice"
+            found[id(fork.stem)][fork.branch] = completion
+    return [found[id(stem)] for stem in stems]
+
+
+@torch.inference_mode()
+def margin_at(engine: ReferenceEngine, ids: list[int]) -> float:
+    """First logit minus second after a text, from a plain forward pass."""
+    best = engine.model(torch.tensor([ids]), use_cache=False).logits[0, -1].topk(2).values
+    return float(best[0] - best[1])
+
+
+def differences(engine: ReferenceEngine, texts: Sequence[Text], expected, found) -> Iterator[str]:
+    """Branches that became something else, but for those in which two logits were all but equal."""
+    for (prompt, ids, branches), wanted, got in zip(texts, expected, found, strict=True):
+        assert got.keys() == wanted.keys() == set(branches)
+        for branch in branches:
+            if wanted[branch] == got[branch]:
+                continue
+            pairs = zip(wanted[branch].token_ids, got[branch].token_ids, strict=False)
+            same = next((n for n, (a, b) in enumerate(pairs) if a != b), 0)
+            text = prompt + ids[: branch.position] + wanted[branch].token_ids[:same]
+            margin = margin_at(engine, text)
+            print(f"{branch}: differs at token {same}, where the margin is {margin:.2g}")
+            if margin > TIE:
+                yield f"{branch}: {wanted[branch].token_ids} became {got[branch].token_ids}"
+
+
+@pytest.mark.parametrize(("max_draft", "max_tokens"), [(0, 512), (6, 512), (3, 24), (1, 1)])
+def test_every_branch_becomes_what_the_reference_engine_says(model, max_draft, max_tokens):
+    reference = ReferenceEngine(model, words(), batch_size=16)
+    texts, decoding = texts_of(reference, 40), Decoding(40)
+    expected = continue_all(reference, texts, decoding)
+    assert {c.finish_reason for done in expected for c in done.values()} >= {FinishReason.LENGTH}
+    engine = TrunkEngine(model, words(), max_draft=max_draft, max_tokens=max_tokens)
+    found = continue_all(engine, texts, decoding)
+    assert not list(differences(reference, texts, expected, found))
+
+
+def test_a_trunk_is_inspected_as_the_reference_engine_does(model):
+    reference, engine = ReferenceEngine(model, words()), TrunkEngine(model, words())
+    prompt, ids = [5, 6, 7], [3, 30, 12, 5, 9]
+    wanted, found = reference.inspect(prompt, ids, 3), engine.inspect(prompt, ids, 3)
+    assert found.top_ids.tolist() == wanted.top_ids.tolist()
+    for name in ("top_probs", "token_probs", "entropies", "margins"):
+        assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=1e-3, abs=1e-5), name
+
+
+def test_drafts_save_passes_and_change_nothing(qwen2):
+    reference = ReferenceEngine(qwen2, words())
+    text = ([5], [3, 4] * 20, [Branch(3, 2, 6, 0.1), Branch(8, 2, 6, 0.1)])
+    decoding = Decoding(60)
+    (expected,) = continue_all(reference, [text], decoding)
+    counts = {}
+    for max_draft in (0, 6):
+        engine = TrunkEngine(qwen2, words(), max_draft=max_draft)
+        assert continue_all(engine, [text], decoding) == [expected]
+        counts[max_draft] = engine.num_forwarded
+    assert counts[0] == sum(len(c.token_ids) - 1 for c in expected.values())
+    assert counts[6] >= counts[0], "a draft that is not accepted is forwarded in vain"
+
+
+def test_200_solutions_of_the_tiny_model(capsys):
+    loaded, tokenizer = load_both(find_model("tiny"), trust_remote_code=False)
+    reference = ReferenceEngine(loaded, tokenizer, batch_size=128)
+    encoder = PromptEncoder("cot", tokenizer)
+    prompts = [encoder.encode(problem) for problem in generate_problems("validation", 200)]
+    decoding = Decoding(120, encoder.stop, is_settled=StopRule(("math",)))
+    rng = random.Random(0)
+    texts = []
+    for prompt, solution in zip(prompts, reference.generate(prompts, decoding), strict=True):
+        ids = solution.token_ids
+        branches = alternatives(reference.inspect(prompt, ids, 3), ids, 3)
+        texts.append((prompt, ids, rng.sample(branches, 5)))
+    engine = trunk_or_reference(TrunkEngine(loaded, tokenizer))
+    assert isinstance(engine, TrunkEngine)
+    expected, found = (continue_all(each, texts, decoding) for each in (reference, engine))
+    assert not list(differences(reference, texts, expected, found))
+
+
+def test_stop_strings_and_settled_texts_end_branches_where_the_reference_engine_ends_them(qwen2):
+    reference = ReferenceEngine(qwen2, words(), batch_size=16)
+    engine = TrunkEngine(qwen2, words(), max_tokens=32)
+    texts = texts_of(reference, 40)
+    free = continue_all(reference, texts, Decoding(40))
+    common = [token for done in free for c in done.values() for token in c.token_ids[2:] if token != EOS]
+    word = f"w{max(set(common), key=common.count)}"
+    for decoding in (
+        Decoding(40, stop=(word,)),
+        Decoding(40, stop=(f"{word} w", "w9 w9")),
+        Decoding(40, is_settled=lambda text: text.count(word) >= 2),
+        Decoding(40, stop=("w9",), is_settled=lambda text: text.count(word) >= 2),
+    ):
+        expected = continue_all(reference, texts, decoding)
+        assert expected != free
+        found = continue_all(engine, texts, decoding)
+        assert not list(differences(reference, texts, expected, found))
+        engine.num_forwarded = 0
+    assert engine.num_forwarded < sum(len(c.token_ids) for done in free for c in done.values())
+
+
+def test_branches_at_the_end_of_the_context_are_cut_there(qwen2):
+    reference, engine = ReferenceEngine(qwen2, words()), TrunkEngine(qwen2, words())
+    prompt, ids = [4] * 80, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+    branches = [Branch(p, 2, 21, 0.1) for p in (0, 7, 14)] + [Branch(3, 2, EOS, 0.1)]
+    texts = [(prompt, ids, branches)]
+    expected = continue_all(reference, texts, Decoding(60))
+    assert continue_all(engine, texts, Decoding(60)) == expected
+    assert max(branch.position + len(c.token_ids) for branch, c in expected[0].items()) == 96 - 80
+
+
+def test_what_take_gives_may_depend_on_what_was_told_before(qwen2):
+    engine = TrunkEngine(qwen2, words(), max_tokens=4)
+    (_, (prompt, ids, _), _) = texts_of(engine, 20)
+    stem = engine.open_stem(prompt, ids, 3)
+    due = [Fork(stem, Branch(0, 2, 7, 0.1))]
+    told = []
+
+    def take() -> Fork | None:
+        return due.pop() if due else None
+
+    for batch in engine.continue_forks(take, Decoding(30)):
+        told += batch
+        if len(told) < 5:
+            due.append(Fork(stem, Branch(len(told), 2, 7, 0.1)))
+    assert [fork.branch.position for fork, _ in told] == [0, 1, 2, 3, 4]
+    alone = continue_branches(
+        ReferenceEngine(qwen2, words()), stem, [f.branch for f, _ in told], Decoding(30)
+    )
+    assert {fork.branch: completion for fork, completion in told} == alone
+
+
+def test_when_memory_runs_out_the_batch_shrinks_and_nothing_is_lost(qwen2, monkeypatch, caplog):
+    engine = TrunkEngine(qwen2, words(), max_tokens=64)
+    texts = texts_of(engine, 40)
+    expected = continue_all(engine, texts, Decoding(40))
+    forward, failures = TrunkEngine.forward, []
+
+    def forward_until_full(self, step):
+        best = forward(self, step)
+        if len(best) > 9:
+            failures.append(len(best))
+            raise torch.OutOfMemoryError("out of memory")
+        return best
+
+    monkeypatch.setattr(TrunkEngine, "forward", forward_until_full)
+    with caplog.at_level(logging.WARNING):
+        assert continue_all(engine, texts, Decoding(40)) == expected
+    assert len(failures) == 3 and engine.max_tokens == 8
+    assert "memory ran out: going on with 8 tokens a pass" in caplog.text
+
+
+def test_memory_that_never_suffices_is_an_error_with_a_remedy(qwen2, monkeypatch):
+    def fail(self, step):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(TrunkEngine, "forward", fail)
+    engine = TrunkEngine(qwen2, words(), max_tokens=4)
+    with pytest.raises(ModelError, match="memory runs out even with a single branch: use a smaller dtype"):
+        continue_all(engine, texts_of(engine, 10), Decoding(10))
+
+
+def test_other_errors_are_not_taken_for_want_of_memory(qwen2, monkeypatch):
+    def fail(self, step):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(TrunkEngine, "forward", fail)
+    engine = TrunkEngine(qwen2, words())
+    with pytest.raises(RuntimeError, match="something else"):
+        continue_all(engine, texts_of(engine, 10), Decoding(10))
+
+
+def test_little_memory_means_few_branches_at_a_time(qwen2, monkeypatch):
+    engine = TrunkEngine(qwen2, words())
+    texts = texts_of(engine, 40)
+    expected = continue_all(engine, texts, Decoding(40))
+    sizes = []
+    forward = Run._forward
+    monkeypatch.setattr(capacity, "free_bytes", lambda device: 0)
+    monkeypatch.setattr("cruxtune.engines.trunk.engine.free_bytes", lambda device: 200_000)
+    monkeypatch.setattr(
+        Run, "_forward", lambda run: (sizes.append(sum(map(len, run._cohorts))), forward(run))[1]
+    )
+    assert continue_all(engine, texts, Decoding(40)) == expected
+    assert 1 <= max(sizes) < sum(len(branches) for *_, branches in texts) / 2
+
+
+@pytest.mark.parametrize(
+    ("config_type", "model_type", "others", "reason"),
+    [
+        (MistralConfig, MistralForCausalLM, {"sliding_window": 8}, "a sliding window of 8"),
+        (Gemma2Config, Gemma2ForCausalLM, {}, "layers of sliding_attention"),
+    ],
+)
+def test_models_that_cannot_share_a_trunk_fall_back_with_a_message(
+    config_type, model_type, others, reason, caplog
+):
+    engine = TrunkEngine(make_model(config_type, model_type, **others), words())
+    with caplog.at_level(logging.WARNING):
+        other = trunk_or_reference(engine)
+    assert type(other) is ReferenceEngine and reason in caplog.text
+
+
+def test_a_model_whose_attention_is_of_another_kind_is_found_out_by_trial(qwen2, monkeypatch, caplog):
+    engine = TrunkEngine(qwen2, words())
+    assert trunk_or_reference(engine) is engine
+    monkeypatch.setattr(
+        "cruxtune.engines.trunk.step.join", lambda first, first_lse, second, second_lse: first
+    )
+    with caplog.at_level(logging.WARNING):
+        assert type(trunk_or_reference(engine)) is ReferenceEngine
+    assert "on a trial its logits differ" in caplog.text
+
+
+def test_generate_still_works_after_branches(qwen2):
+    engine = TrunkEngine(qwen2, words())
+    before = engine.generate([[5, 6], [7, 8, 9]], Decoding(20))
+    continue_all(engine, texts_of(engine, 20), Decoding(20))
+    assert engine.generate([[5, 6], [7, 8, 9]], Decoding(20)) == before
+
+
+def test_bfloat16_works_and_mostly_agrees(qwen2):
+    model = make_model(Qwen2Config, Qwen2ForCausalLM).bfloat16()
+    reference, engine = ReferenceEngine(model, words()), TrunkEngine(model, words())
+    assert trunk_or_reference(engine) is engine
+    texts = texts_of(reference, 40)
+    expected, found = (continue_all(each, texts, Decoding(40)) for each in (reference, engine))
+    same = [w[b] == f[b] for w, f in zip(expected, found, strict=True) for b in w]
+    assert sum(same) > 0.5 * len(same)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_two_pieces_of_attention_join_to_the_whole(groups):
+    torch.manual_seed(0)
+    query = torch.randn(2, 2 * groups, 5, 8)
+    key, value = torch.randn(2, 2, 11, 8), torch.randn(2, 2, 11, 8)
+    mask = torch.zeros(2, 1, 5, 11).masked_fill(torch.rand(2, 1, 5, 11) < 0.3, -torch.inf)
+    mask[..., 0] = mask[..., 4] = 0.0
+    first, first_lse = attend(query, key[:, :, :4], value[:, :, :4], mask[..., :4], 0.3)
+    second, second_lse = attend(query, key[:, :, 4:], value[:, :, 4:], mask[..., 4:], 0.3)
+    whole = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=0.3, enable_gqa=True
+    )
+    assert torch.allclose(join(first, first_lse, second, second_lse), whole, atol=1e-5)
+
+
+def test_the_fast_kernel_gives_what_the_definition_says():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 8), torch.randn(3, 2, 9, 8), torch.randn(3, 2, 9, 8)
+    mask = torch.zeros(3, 1, 4, 9).masked_fill(torch.rand(3, 1, 4, 9) < 0.3, -torch.inf)
+    mask[..., 0] = 0.0
+    fast, slow = attend(query, key, value, mask, 0.4), attend_plainly(query, key, value, mask, 0.4)
+    for one, other in zip(fast, slow, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
