@@ -26,7 +26,7 @@ from cruxtune.counterfactual import alternatives
 from cruxtune.engines import Decoding, Fork, continue_branches
 from cruxtune.engines.loading import load_both
 from cruxtune.engines.reference import ReferenceEngine
-from cruxtune.engines.trunk import TrunkEngine, capacity, trunk_or_reference
+from cruxtune.engines.trunk import TrunkEngine, trunk_or_reference
 from cruxtune.engines.trunk.attention import attend, attend_plainly, join
 from cruxtune.engines.trunk.run import Run
 from cruxtune.errors import ModelError
@@ -277,7 +277,6 @@ def test_little_memory_means_few_branches_at_a_time(qwen2, monkeypatch):
     expected = continue_all(engine, texts, Decoding(40))
     sizes = []
     forward = Run._forward
-    monkeypatch.setattr(capacity, "free_bytes", lambda device: 0)
     monkeypatch.setattr("cruxtune.engines.trunk.engine.free_bytes", lambda device: 200_000)
     monkeypatch.setattr(
         Run, "_forward", lambda run: (sizes.append(sum(map(len, run._cohorts))), forward(run))[1]

@@ -40,6 +40,7 @@ ROOMS["__main__"] = {"cli"}
 
 TORCH_AT_THE_TOP = (
     "engines/loading.py",
+    "engines/memory.py",
     "engines/reference.py",
     "engines/stopping.py",
     "engines/trunk/",

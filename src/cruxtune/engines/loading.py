@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from cruxtune.engines.facts import require_match, union_of_ids
+from cruxtune.engines.memory import require_memory
 from cruxtune.errors import ModelError
 from cruxtune.models import ModelFiles, load_tokenizer
 
@@ -22,6 +23,8 @@ def load_model(
 ) -> PreTrainedModel:
     """The causal language model in a directory, in evaluation mode on its device."""
     transformers_logging.disable_progress_bar()
+    place = pick_device(device)
+    require_memory(files, dtype, place)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             files.directory,
@@ -37,7 +40,7 @@ def load_model(
         raise ModelError(
             f"the weights of {files.name} lack {len(missing)} tensors, the first is {missing[0]}"
         )
-    return model.to(pick_device(device)).eval()
+    return model.to(place).eval()
 
 
 def pick_device(device: str) -> torch.device:

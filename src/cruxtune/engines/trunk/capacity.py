@@ -1,10 +1,7 @@
 """How much goes into one forward pass: as much as the device does well and its memory holds."""
 
 import math
-import os
-from pathlib import Path
 
-import psutil
 import torch
 from torch import Tensor
 
@@ -18,14 +15,6 @@ MEMORY_SHARE = 0.6
 def good_number_of_tokens(device: torch.device) -> int:
     """Tokens in a pass on a device, where the recipe says nothing."""
     return CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device; on a CPU also under the limit of the container."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(psutil.virtual_memory().available, _free_in_container())
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -80,17 +69,3 @@ def _rounded(size: int) -> int:
     """The next of few sizes, at most a quarter larger, so that blocks fit again."""
     step = 1 << max(size.bit_length() - 3, 0)
     return max(-(-size // step) * step, 1)
-
-
-def _free_in_container() -> int:
-    """Of Linux control groups, version 2 or 1; without a limit, more than any machine has."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            root = Path(os.sep, "sys", "fs", "cgroup")
-            return int((root / limit).read_text()) - int((root / used).read_text())
-        except (OSError, ValueError):
-            continue
-    return 2**62

@@ -9,13 +9,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, TakeFork
+from cruxtune.engines.memory import free_bytes
 from cruxtune.engines.reference import ReferenceEngine, inspect_logits, room_for
 from cruxtune.engines.texts import finish
 from cruxtune.engines.trunk.attention import Step, trunk_attention
 from cruxtune.engines.trunk.capacity import (
     MEMORY_SHARE,
     Memory,
-    free_bytes,
     good_number_of_tokens,
     is_out_of_memory,
 )
