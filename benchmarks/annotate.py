@@ -43,6 +43,7 @@ from cruxtune.verify import StopRule, Verifier
 METHODS = {
     "alone": "one branch at a time (`generate`)",
     "batched": "the paper's batched scheme (`generate`, left-padded)",
+    "batches": "the same, in batches of 64 (reference engine)",
     "vllm": "vLLM, prefix caching",
     "no-drafts": "trunk, no drafts",
     "trunk": "trunk",
@@ -197,6 +198,8 @@ def make_engine(job: Job, model, tokenizer) -> Engine:
         return engine
     if job.method == "batched":
         return BatchedScheme(model, tokenizer)
+    if job.method == "batches":
+        return Plain(model, tokenizer, batch_size=64)
     return TrunkEngine(model, tokenizer, max_draft=0 if job.method == "no-drafts" else 6)
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=160, help="of solutions and rollouts, in tokens")
     arguments = parser.parse_args()
     model, tokenizer = load_both(find_model("tiny", None), trust_remote_code=False)
-    reference = ReferenceEngine(model, tokenizer, batch_size=256)
+    reference = ReferenceEngine(model, tokenizer, batch_size=64)
     trunk = TrunkEngine(model, tokenizer)
     encoder = PromptEncoder("cot", tokenizer)
     decoding = Decoding(arguments.limit, encoder.stop)
