@@ -43,6 +43,8 @@ class Length:
     tokens: int
     calculations: tuple[int, int]
     """In the problems that are asked."""
+    num_solutions: int
+    """To measure with: rollout tokens grow with the square of the length."""
     is_long: bool = False
     """Whether the tiny model has to be taught to write that much first."""
 
@@ -57,7 +59,11 @@ class Length:
         return 2 * self.tokens
 
 
-LENGTHS = {50: Length(50, (2, 3)), 150: Length(150, (12, 16)), 300: Length(300, (20, 26), is_long=True)}
+LENGTHS = {
+    50: Length(50, (2, 3), 12),
+    150: Length(150, (12, 16), 4),
+    300: Length(300, (20, 26), 2, is_long=True),
+}
 LONG_STEPS = 160
 LONG_SETTINGS = TrainSection(
     batch_size=16, micro_batch_size=4, num_epochs=1, learning_rate=1e-3, warmup_ratio=0.05
