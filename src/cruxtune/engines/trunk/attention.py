@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
@@ -77,6 +77,11 @@ def attend_plainly(
         scores += mask
     lse = scores.logsumexp(-1, keepdim=True)
     return torch.matmul((scores - lse).exp().to(value.dtype), value), lse[..., 0]
+
+
+def hide(hidden: Bool[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
+    """A mask to add to scores."""
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, -torch.inf)
 
 
 def join(

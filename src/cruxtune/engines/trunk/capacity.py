@@ -24,10 +24,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 class Memory:
-    """Blocks that are given back and taken again: fresh pages cost more than what is written into them.
-
-    What a block holds is finite, old or zero: behind a mask it counts for nothing.
-    """
+    """Blocks that are given back and taken again: fresh pages cost more than what is written into them."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -38,7 +35,7 @@ class Memory:
         self._lent: dict[int, Tensor] = {}
 
     def take(self, like: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """A block of that shape, of the type and on the device of `like`."""
+        """A block of that shape, of the type and on the device of `like`; it may hold anything."""
         size = _rounded(math.prod(shape))
         free = self._free.setdefault((size, like.dtype), [])
         block = free.pop() if free else self._fresh(like, size)
@@ -62,7 +59,7 @@ class Memory:
         num_free = sum(block.nbytes for blocks in self._free.values() for block in blocks)
         if self.num_lent + num_free + size * like.itemsize > self.limit:
             self.clear()
-        return like.new_zeros(size)
+        return like.new_empty(size)
 
 
 def _rounded(size: int) -> int:

@@ -11,19 +11,18 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, TakeFork
-from cruxtune.engines.trunk.cache import num_bytes
+from cruxtune.engines.trunk.cache import bytes_per_token
 from cruxtune.engines.trunk.capacity import Memory, is_out_of_memory
-from cruxtune.engines.trunk.cohort import Cohort, expected_length
+from cruxtune.engines.trunk.cohort import Cohort, expected_length, stem_of
 from cruxtune.engines.trunk.endings import Endings
-from cruxtune.engines.trunk.stem import TrunkStem
 from cruxtune.engines.trunk.step import Block, BranchPass, longest_draft
 from cruxtune.errors import ModelError
 from cruxtune.records import TokenIds
 
 logger = logging.getLogger(__name__)
 
-COHORT = 128
-"""Most rows that share one attention call: enough to fill it, few enough to be of like length."""
+CALL = 1500
+"""What a further attention call costs, in keys that a row could attend to in the same time."""
 
 
 @runtime_checkable
@@ -78,12 +77,11 @@ class Run:
     def _admit(self) -> list[Continued]:
         """Start as many branches as there is room for, unless it is too little to be worth a cohort."""
         room = self._model.max_tokens - sum(map(len, self._cohorts))
-        if self._cohorts and room < min(COHORT, self._model.max_tokens) // 2:
+        if self._cohorts and room < self._model.max_tokens // 8:
             return []
         done, due = self._next_forks(room)
-        for start in range(0, len(due), COHORT):
-            for forks in _by_stem(due[start : start + COHORT]):
-                self._start(forks)
+        if due:
+            self._start(due)
         return done
 
     def _next_forks(self, room: int) -> tuple[list[Continued], list[Fork]]:
@@ -101,32 +99,31 @@ class Run:
     @torch.inference_mode()
     def _start(self, forks: Sequence[Fork]) -> None:
         """A cohort of as many of the forks as memory holds; the others wait."""
-        stem = forks[0].stem
-        assert isinstance(stem, TrunkStem)
-        length = expected_length(stem, min(fork.branch.position for fork in forks))
         free = self._memory.limit - self._memory.num_lent
-        fitting = min(len(forks), free // num_bytes(stem, 1, length))
-        if fitting < len(forks):
-            fitting = max(fitting, 0 if self._cohorts else 1)
-            self._waiting.extend(forks[fitting:])
-        if fitting:
-            rooms = [self._model.room_for(fork, self._decoding) for fork in forks[:fitting]]
-            try:
-                self._cohorts.append(Cohort(forks[:fitting], rooms, self._model.max_draft, self._memory))
-            except RuntimeError as error:
-                self._waiting.extend(forks[:fitting])
-                self._start_smaller(error)
+        row_bytes = max(map(expected_length, forks)) * bytes_per_token(stem_of(forks[0]))
+        fitting = max(free // row_bytes, 0 if self._cohorts else 1)
+        self._waiting.extend(forks[fitting:])
+        forks = forks[:fitting]
+        rooms = [self._model.room_for(fork, self._decoding) for fork in forks]
+        try:
+            if forks:
+                self._cohorts.append(Cohort(forks, rooms, self._model.max_draft, self._memory))
+        except RuntimeError as error:
+            self._waiting.extend(forks)
+            self._start_smaller(error)
 
     def _advance(self) -> list[Continued]:
         try:
             before, cohorts = self._forward(), self._cohorts
+            done = [
+                continued
+                for cohort, length in zip(cohorts, before, strict=True)
+                for continued in self._collect(cohort, length)
+            ]
+            self._cohorts = merged([cohort for cohort in cohorts if len(cohort)])
         except RuntimeError as error:
             self._start_smaller(error)
             return []
-        done = [
-            c for cohort, length in zip(cohorts, before, strict=True) for c in self._collect(cohort, length)
-        ]
-        self._cohorts = [cohort for cohort in cohorts if len(cohort)]
         return done
 
     @torch.inference_mode()
@@ -172,8 +169,18 @@ class Run:
         self._memory = self._new_memory()
 
 
-def _by_stem(forks: Sequence[Fork]) -> list[list[Fork]]:
-    groups: dict[int, list[Fork]] = {}
-    for fork in forks:
-        groups.setdefault(id(fork.stem), []).append(fork)
-    return list(groups.values())
+@torch.inference_mode()
+def merged(cohorts: Sequence[Cohort]) -> list[Cohort]:
+    """Fewer cohorts, where padding rows to a common length costs less than a call."""
+    kept: list[Cohort] = []
+    for cohort in sorted(cohorts, key=lambda cohort: -cohort.length.max()):
+        if kept and _num_padded(kept[-1], cohort) < CALL:
+            kept[-1].absorb(cohort)
+        else:
+            kept.append(cohort)
+    return kept
+
+
+def _num_padded(longer: Cohort, shorter: Cohort) -> int:
+    """Keys that are masked in a call for both."""
+    return len(shorter) * int(longer.length.max() - shorter.length.max())

@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cruxtune.engines.trunk.attention import attend, join
+from cruxtune.engines.trunk.attention import attend, hide, join
 from cruxtune.engines.trunk.cohort import Cohort
 from cruxtune.engines.trunk.drafts import NOWHERE
+from cruxtune.engines.trunk.shared import SharedTrunks
 
 
 def wanted_drafts(cohort: Cohort) -> Int[np.ndarray, " rows"]:
     """How many tokens each row would have verified at once."""
-    left = np.minimum(len(cohort.stem.drafts.ids) - cohort.place, cohort.room - cohort.length - 1)
+    left = np.minimum(cohort.text_length - cohort.place, cohort.room - cohort.length - 1)
     return np.where(cohort.place == NOWHERE, 0, np.clip(cohort.draft_length, 0, np.maximum(left, 0)))
 
 
@@ -32,12 +33,13 @@ class Block:
 
     def __init__(self, cohort: Cohort, max_draft: int) -> None:
         self.cohort = cohort
-        ids = cohort.stem.drafts.ids
         self.drafted: Int[np.ndarray, " rows"] = np.minimum(wanted_drafts(cohort), max_draft)
         offsets = np.arange(int(self.drafted.max()) + 1)
+        rows = np.arange(len(cohort))[:, None]
         self.table: Int[np.ndarray, "rows width"] = np.empty((len(cohort), len(offsets)), dtype=np.int64)
-        self.table[:, 0] = cohort.tokens[np.arange(len(cohort)), cohort.length]
-        self.table[:, 1:] = ids[np.minimum(cohort.place[:, None] + offsets[:-1], len(ids) - 1)]
+        self.table[:, 0] = cohort.tokens[rows[:, 0], cohort.length]
+        places = np.minimum(cohort.place[:, None] + offsets[:-1], cohort.text_length[:, None] - 1)
+        self.table[:, 1:] = cohort.text[rows, places]
         self.is_used = offsets <= self.drafted[:, None]
         self._columns = cohort.length[:, None] + offsets
         self.num_tokens = int(self.is_used.sum())
@@ -50,24 +52,25 @@ class Block:
     def positions(self) -> Int[np.ndarray, " tokens"]:
         return (self.cohort.prefix[:, None] + self._columns)[self.is_used]
 
-    def prepare(self, device: torch.device) -> None:
+    @property
+    def rows(self) -> Int[np.ndarray, " tokens"]:
+        return np.nonzero(self.is_used)[0]
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
         """All that is the same for the attention of every layer."""
-        row = np.nonzero(self.is_used)[0]
         columns = self._columns[self.is_used]
         self._num_keys = int(columns.max()) + 1
-        self.cohort.cache.reserve(self._num_keys)
-        self._row = torch.as_tensor(row, device=device)
+        self.cohort.cache.reserve(len(self.cohort), self._num_keys)
+        self._row = torch.as_tensor(self.rows, device=device)
         self._column = torch.as_tensor(columns, device=device)
         self._has_gaps = not self.is_used.all()
-        mask = self.cohort.trunk_mask
-        self._trunk_mask = (mask[self._row] if self.table.shape[1] > 1 else mask)[None, None]
         if self._has_gaps:
             used = self.is_used.reshape(-1)
             self._token_at = torch.as_tensor(np.where(used, np.cumsum(used) - 1, 0), device=device)
             self._used = torch.as_tensor(np.flatnonzero(used), device=device)
         last_seen = torch.as_tensor(self._columns, device=device)[..., None]
         hidden = torch.arange(self._num_keys, device=device) > last_seen
-        self._own_mask = self._trunk_mask.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None]
+        self._mask = hide(hidden, dtype)[:, None]
 
     def attend(
         self,
@@ -76,14 +79,9 @@ class Block:
         key: Float[Tensor, "kv_heads tokens dim"],
         value: Float[Tensor, "kv_heads tokens dim"],
         scale: float,
-    ) -> Float[Tensor, "tokens heads dim"]:
-        """Attention of one layer to the trunk and to what the row wrote itself."""
+    ) -> tuple[Float[Tensor, "tokens heads dim"], Float[Tensor, "tokens heads"]]:
+        """Attention of one layer to what each row wrote itself, and the log of its normaliser."""
         self.cohort.cache.write(layer, self._row, self._column, key, value)
-        to_trunk, trunk_lse = attend(query[None], *self.cohort.trunk(layer), self._trunk_mask, scale)
-        to_own, own_lse = self._attend_to_own(layer, query, scale)
-        return join(to_trunk[0].transpose(0, 1), trunk_lse[0].transpose(0, 1), to_own, own_lse)
-
-    def _attend_to_own(self, layer: int, query: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         rows, width = self.table.shape
         keys, values = (
             cache[layer, :rows, : self._num_keys].transpose(1, 2)
@@ -92,7 +90,7 @@ class Block:
         heads, _, dim = query.shape
         filled = query[:, self._token_at] if self._has_gaps else query
         by_row = filled.reshape(heads, rows, width, dim).transpose(0, 1)
-        out, lse = attend(by_row, keys, values, self._own_mask, scale)
+        out, lse = attend(by_row, keys, values, self._mask, scale)
         out = out.transpose(1, 2).reshape(rows * width, heads, -1)
         lse = lse.transpose(1, 2).reshape(rows * width, heads)
         return (out[self._used], lse[self._used]) if self._has_gaps else (out, lse)
@@ -106,9 +104,13 @@ class BranchPass:
         self._sizes = [block.num_tokens for block in blocks]
 
     def inputs(self, device: torch.device) -> tuple[Int[Tensor, "1 tokens"], Int[Tensor, "1 tokens"]]:
-        """Token ids and their positions in their texts, with room made for them."""
+        """Token ids and their positions in their texts, with all made ready for them."""
+        dtype = self._blocks[0].cohort.cache.keys.dtype
         for block in self._blocks:
-            block.prepare(device)
+            block.prepare(device, dtype)
+        stems = np.concatenate([block.cohort.stems[block.rows] for block in self._blocks])
+        prefix = np.concatenate([block.cohort.prefix[block.rows] for block in self._blocks])
+        self._trunks = SharedTrunks(stems, prefix, device, dtype)
         token_ids = np.concatenate([block.token_ids for block in self._blocks])
         positions = np.concatenate([block.positions for block in self._blocks])
         return (
@@ -117,10 +119,12 @@ class BranchPass:
         )
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Each block's own attention."""
+        """Attention to the trunks, and to what each branch wrote itself."""
         parts = (tensor.split(self._sizes, dim=1) for tensor in (query, key, value))
         pieces = zip(self._blocks, *parts, strict=True)
-        return torch.cat([block.attend(layer, q, k, v, scale) for block, q, k, v in pieces])
+        own = [block.attend(layer, q, k, v, scale) for block, q, k, v in pieces]
+        to_own, own_lse = (torch.cat(each) for each in zip(*own, strict=True))
+        return join(*self._trunks.attend(layer, query, scale), to_own, own_lse)
 
     def accept(self, best: Int[np.ndarray, " tokens"]) -> None:
         """Give each cohort the model's choice after each of its tokens."""
