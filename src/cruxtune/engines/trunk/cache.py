@@ -48,8 +48,8 @@ class Cache:
             self._num_clean = end
 
     def shrink(self, num_rows: int) -> None:
-        """Give memory back once most rows have gone."""
-        if num_rows <= self.keys.shape[1] // 4:
+        """Give memory back once most rows have gone, if it is wanted."""
+        if self._memory.is_tight and num_rows <= self.keys.shape[1] // 4:
             self._move(num_rows, num_rows, self.keys.shape[2])
 
     def absorb(self, num_rows: int, other: "Cache", num_others: int) -> None:

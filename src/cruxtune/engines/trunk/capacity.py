@@ -34,6 +34,11 @@ class Memory:
         self._free: dict[tuple[int, torch.dtype], list[Tensor]] = {}
         self._lent: dict[int, Tensor] = {}
 
+    @property
+    def is_tight(self) -> bool:
+        """Whether more than half of it is lent."""
+        return self.num_lent > self.limit // 2
+
     def take(self, like: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A block of that shape, of the type and on the device of `like`; it may hold anything."""
         size = _rounded(math.prod(shape))

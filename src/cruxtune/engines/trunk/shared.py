@@ -36,7 +36,7 @@ class SharedTrunks:
         numbers = {stem: number for number, stem in enumerate(dict.fromkeys(stems))}
         number = np.array([numbers[stem] for stem in stems])
         order = np.lexsort((prefix, number))
-        bounds = np.searchsorted(number[order], np.arange(len(numbers) + 1))
+        bounds = np.searchsorted(number[order], np.arange(len(numbers) + 1)).tolist()
         self._order = torch.as_tensor(order, device=device)
         self._place = torch.as_tensor(np.argsort(order), device=device)
         self._chunks = [
