@@ -155,7 +155,7 @@ def _connected(settings: ClusterSection) -> Iterator[None]:
         yield
         return
     address = settings.address or os.environ.get("RAY_ADDRESS")
-    own = {} if address else {"num_cpus": _own_cpus(settings), "include_dashboard": False}
+    own: dict[str, Any] = {} if address else {"num_cpus": _own_cpus(settings), "include_dashboard": False}
     try:
         ray.init(address=address or "local", logging_level=logging.ERROR, **own)
     except (ConnectionError, ValueError, RuntimeError) as error:
