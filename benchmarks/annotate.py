@@ -5,15 +5,13 @@
 
 Each method annotates the same solutions in a process of its own, with the verifier, and has to give the same
 labels. `alone` (one branch at a time) is measured on a sample of the solutions' branches and scaled up.
+Needs a machine with nothing else to do: threads wait for each other actively.
 Writes a table to the terminal and all numbers to a JSON file.
 """
 
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import argparse
 import json
+import os
 import pickle
 import resource
 import subprocess
