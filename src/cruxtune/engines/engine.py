@@ -31,6 +31,10 @@ class Decoding:
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
 
+    def room(self, prompt_ids: TokenIds, context_length: int) -> int:
+        """How many tokens may follow a prompt; none if it is not positive."""
+        return min(self.max_new_tokens, context_length - len(prompt_ids))
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
@@ -67,6 +71,10 @@ class Fork:
     def prefix(self) -> TokenIds:
         """The part of the completion that the fork keeps."""
         return self.stem.completion_ids[: self.branch.position]
+
+    def room(self, decoding: Decoding, context_length: int) -> int:
+        """How many tokens may follow the fork's own one; none if it is not positive."""
+        return decoding.room(self.stem.prompt_ids, context_length) - self.branch.position - 1
 
 
 Continued = tuple[Fork, Completion]

@@ -90,7 +90,7 @@ class ReferenceEngine:
     def _continue(self, forks: Sequence[Fork], decoding: Decoding) -> list[TokenIds]:
         prefixes = [[*fork.prefix, fork.branch.token_id] for fork in forks]
         prompts = [fork.stem.prompt_ids + prefix for fork, prefix in zip(forks, prefixes, strict=True)]
-        limits = [room_for(fork, decoding, self.context_length) for fork in forks]
+        limits = [fork.room(decoding, self.context_length) for fork in forks]
         longest = max(limits)
         if longest <= 0:
             return [[] for _ in forks]
@@ -149,12 +149,6 @@ class ReferenceEngine:
             raise ModelError(
                 f"a text of {num_tokens} tokens is longer than the model's context of {self.context_length}"
             )
-
-
-def room_for(fork: Fork, decoding: Decoding, context_length: int) -> int:
-    """How many tokens may follow a fork's own one."""
-    most = min(decoding.max_new_tokens, context_length - len(fork.stem.prompt_ids))
-    return most - fork.branch.position - 1
 
 
 def inspect_logits(logits: Float[Tensor, "completion vocab"], token_ids: Tensor, top_k: int) -> Inspection:

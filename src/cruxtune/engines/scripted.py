@@ -69,7 +69,7 @@ class ScriptedEngine:
 
     def _continue(self, fork: Fork, decoding: Decoding) -> Completion:
         token_id, prefix = fork.branch.token_id, fork.prefix
-        room = decoding.max_new_tokens - len(prefix) - 1
+        room = max(fork.room(decoding, self.context_length), 0)
         text = [*fork.stem.prompt_ids, *prefix, token_id]
         rest = self._next_ids(text)[:room] if token_id not in self.stop_token_ids else []
         return finish(self.tokenizer, [token_id, *rest], self.stop_token_ids, decoding, prefix)

@@ -4,9 +4,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from typing import Any
 
+from cruxtune.engines.backend import Request
 from cruxtune.engines.client import Client, RefusedError
 from cruxtune.engines.facts import read_facts
-from cruxtune.engines.requests import Request, RequestEngine
+from cruxtune.engines.requests import RequestEngine
 from cruxtune.engines.scores import Scores
 from cruxtune.engines.served import find_served, require_same_tokenizer, require_token_ids
 from cruxtune.errors import ModelError

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from cruxtune.engines.backend import Request
 from cruxtune.engines.facts import read_facts
-from cruxtune.engines.requests import Request, RequestEngine
+from cruxtune.engines.requests import RequestEngine
 from cruxtune.engines.scores import Scores
 from cruxtune.errors import ModelError
 from cruxtune.models import ModelFiles, load_tokenizer

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, TakeFork
 from cruxtune.engines.memory import free_bytes
-from cruxtune.engines.reference import ReferenceEngine, inspect_logits, room_for
+from cruxtune.engines.reference import ReferenceEngine, inspect_logits
 from cruxtune.engines.texts import finish
 from cruxtune.engines.trunk.attention import Step, trunk_attention
 from cruxtune.engines.trunk.capacity import (
@@ -93,7 +93,7 @@ class TrunkEngine(ReferenceEngine):
         return self._logits(token_ids, positions, step)
 
     def room_for(self, fork: Fork, decoding: Decoding) -> int:
-        return room_for(fork, decoding, self.context_length)
+        return fork.room(decoding, self.context_length)
 
     def complete(self, fork: Fork, ids: TokenIds, decoding: Decoding) -> Continued:
         return fork, finish(self.tokenizer, ids, self.stop_token_ids, decoding, fork.prefix)
