@@ -3,6 +3,7 @@
     python benchmarks/exactness.py --solutions 200
 
 Prints each branch that differs with the margin between the two best logits at the first different token.
+Where one is too wide for rounding to have decided, the exit code is 1.
 """
 
 import os
@@ -26,6 +27,8 @@ from cruxtune.progress import progress_bar
 from cruxtune.records import Branch, Completion, TokenIds
 
 K = 3
+NEAR_TIE = 1e-3
+"""Margins up to this one are rounding's to decide, in float32."""
 
 
 def main() -> None:
@@ -53,6 +56,8 @@ def main() -> None:
     print(f"{len(expected):,} branches of {len(texts)} solutions, {len(ties)} differ")
     for margin in ties:
         print(f"  where the two best logits are {margin:.2g} apart")
+    if any(margin > NEAR_TIE for margin in ties):
+        raise SystemExit("branches differ that are no near-ties")
 
 
 def continue_all(

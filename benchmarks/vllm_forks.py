@@ -10,6 +10,7 @@ cache, as they are when annotation has inspected it.
 
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -53,6 +54,7 @@ def main(job_file: str, answer_file: str) -> None:
         "seconds": seconds,
         "rollout_tokens": sum(len(ids) for ids in completions),
         "completions": completions,
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
     Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
     print(f"{len(forks)} branches, {answer['rollout_tokens']} tokens, {seconds:.2f} s")

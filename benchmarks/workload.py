@@ -8,10 +8,11 @@ texts, so that only the cost of the arithmetic differs between them.
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Qwen2ForCausalLM
+from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from cruxtune.engines import Decoding
 from cruxtune.engines.loading import load_both
@@ -60,9 +61,9 @@ class Length:
 
 
 LENGTHS = {
-    50: Length(50, (2, 3), 12),
-    150: Length(150, (12, 16), 4),
-    300: Length(300, (20, 26), 2, is_long=True),
+    50: Length(50, (2, 3), 24),
+    150: Length(150, (12, 16), 12),
+    300: Length(300, (20, 26), 4, is_long=True),
 }
 LONG_STEPS = 160
 LONG_SETTINGS = TrainSection(
@@ -88,14 +89,15 @@ def shaped_model(base: Path, width: int, depth: int, cache: Path) -> Path:
     return directory
 
 
-def widened(model: Qwen2ForCausalLM, width: int, depth: int) -> Qwen2ForCausalLM:
+def widened(model: PreTrainedModel, width: int, depth: int) -> PreTrainedModel:
     """The same function of more parameters."""
-    config = type(model.config)(**model.config.to_dict())
+    config = Qwen2Config(**model.config.to_dict())
     for name in ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"):
         setattr(config, name, getattr(config, name) * width)
     config.num_hidden_layers *= depth
     config.layer_types = ["full_attention"] * config.num_hidden_layers
-    other = Qwen2ForCausalLM(config).to(model.dtype)
+    other: Any = Qwen2ForCausalLM(config)
+    other.to(model.dtype)
     shipped = model.state_dict()
     layers = model.config.num_hidden_layers
     state = {
@@ -103,7 +105,8 @@ def widened(model: Qwen2ForCausalLM, width: int, depth: int) -> Qwen2ForCausalLM
     }
     other.load_state_dict(state)
     other.generation_config = model.generation_config
-    return other.eval()
+    other.eval()
+    return other
 
 
 def _source(name: str, layers: int) -> str:
