@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import annotate
 from annotation.agreement import compare, require_same_labels
 from annotation.job import Outcome
 from annotation.meter import Meter, scaled_up
@@ -58,6 +59,16 @@ def test_other_labels_end_the_program(reference):
     with pytest.raises(SystemExit, match="not the same labels: lazy") as stopped:
         require_same_labels(agreements)
     assert stopped.value.code
+
+
+def test_the_program_fails_after_it_has_written_what_it_found(tmp_path, monkeypatch):
+    outcomes = {"batched": SAME, "trunk": OTHER}
+    table = Table("1x1", 10**6, [1], 9, outcomes, compare(outcomes))
+    monkeypatch.setattr(annotate, "measure_all", lambda options: iter([table]))
+    monkeypatch.setattr("sys.argv", ["annotate.py", "--output", str(tmp_path / "out.json")])
+    with pytest.raises(SystemExit, match="not the same labels: trunk"):
+        annotate.main()
+    assert "trunk: OTHER LABELS" in (tmp_path / "out.md").read_text(encoding="utf-8")
 
 
 def test_a_missing_solution_is_another_label():
