@@ -9,7 +9,7 @@ from commands import cruxtune
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import load_recipe
 from cruxtune.records import Rollout, Solution, Verdict
-from cruxtune.stages.annotate import wanted_solutions
+from cruxtune.stages.evidence import wanted_solutions
 from cruxtune.stages.plan import MODES, Job, annotation_cost
 from cruxtune.stages.probe import Block, Prober
 from cruxtune.stages.resources import open_engine, open_verifier

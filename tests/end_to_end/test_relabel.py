@@ -13,8 +13,10 @@ from cruxtune.recipe import Recipe, load_recipe
 from cruxtune.records import Grade, Position, Rollout, Solution, TokenWeights, Verdict
 from cruxtune.stages import annotate, select
 from cruxtune.stages.annotate import annotate_manifest
+from cruxtune.stages.evidence import covered_solutions, wanted_solutions
 from cruxtune.stages.recheck import Conditions, sample
 from cruxtune.stages.relabel import relabel
+from cruxtune.stages.report import shown_solutions
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import StageWriter, read_manifest, read_records
 
@@ -83,7 +85,10 @@ def test_what_it_writes_is_a_run_that_goes_on_without_a_model(finished, run):
         "0 of " in result.stdout and f"next: cruxtune run {finished.parent / 'small.toml'}" in result.stdout
     )
     assert "| cft |" in (run / "relabel" / "relabel.md").read_text()
-    select(recipe_of(finished, run / "relabel", "verify.timeout=4.0"))
+    there = recipe_of(finished, run / "relabel", "verify.timeout=4.0")
+    select(there)
+    report_content = shown_solutions(Workspace(there))
+    assert len(list(report_content)) == 3
     weights = {path: data for path, data in artifacts(finished / "select").items() if "manifest" not in path}
     ours = {path: data for path, data in artifacts(run / "relabel/select").items() if "manifest" not in path}
     assert ours == weights
@@ -133,6 +138,41 @@ def test_annotate_completes_evidence_that_was_left_open(finished, lazy_run):
     assert tested.items() <= stored.items()
     mistaken = {(r.solution_id, r.branch.position, r.branch.rank) for r in evidence(lazy_run)[1]}
     assert stored.keys() == tested.keys() | mistaken
+
+
+@pytest.fixture
+def crowded_run(finished, tmp_path, monkeypatch) -> Path:
+    """A run whose engine could hold all of the annotated solutions but the longest."""
+    shutil.copytree(finished / "solve", tmp_path / "out" / "solve")
+    recipe = recipe_of(finished, tmp_path / "out")
+    lengths = [len(s.prompt_ids) + len(s.completion.token_ids) for s in wanted_solutions(Workspace(recipe))]
+    with monkeypatch.context() as patch:
+        patch.setattr("cruxtune.engines.reference.context_length_of", lambda config: max(lengths) - 1)
+        annotate(recipe)
+    return tmp_path / "out"
+
+
+def test_a_solution_longer_than_the_context_is_left_out_and_all_others_are_used(finished, crowded_run):
+    recipe = recipe_of(finished, crowded_run)
+    positions, rollouts = evidence(crowded_run)
+    counts = read_manifest(crowded_run / "annotate").counts
+    assert (counts["num_solutions"], counts["num_too_long"]) == (3, 1)
+    fitting = [solution.id for solution in covered_solutions(Workspace(recipe))]
+    assert positions == [p for p in evidence(finished)[0] if p.solution_id in fitting]
+    assert counts["num_positions"] == len(positions) and counts["num_rollouts"] == 2 * len(positions)
+    assert {r.solution_id for r in rollouts} == set(fitting)
+    select(recipe)
+    weights = list(read_records(crowded_run / "select/cft", TokenWeights))
+    assert sorted(w.solution_id for w in weights) == sorted(fitting) and len(fitting) == 2
+    assert [shown.id for shown in shown_solutions(Workspace(recipe))] == fitting
+
+
+def test_left_open_the_evidence_is_completed_where_the_context_is_longer(finished, crowded_run):
+    directory, _ = relabel(recipe_of(finished, crowded_run), leave_open=True)
+    annotate(recipe_of(finished, directory, "annotate.num_solutions=3"))
+    (positions, rollouts), whole = evidence(directory), evidence(finished)
+    assert positions == whole[0]
+    assert [(r.solution_id, r.branch) for r in rollouts] == [(r.solution_id, r.branch) for r in whole[1]]
 
 
 def test_right_solutions_that_were_never_annotated_are_left_out(finished, run):

@@ -1,5 +1,7 @@
 """The counterfactual test of one solution, with an engine that recites."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,7 @@ def gather(news) -> Evidence:
             key=lambda r: (r.solution_id, r.branch.position, r.branch.rank),
         ),
         [solution_id for evidence in told for solution_id in evidence.finished],
+        [solution_id for evidence in told for solution_id in evidence.too_long],
     )
 
 
@@ -152,6 +155,21 @@ def test_the_answer_is_read_from_prefix_and_continuation_together(world):
     rollouts = world.annotate(world.engine(), is_lazy=False).rollouts
     assert [r.grade.answer for r in rollouts if r.branch.position == 6] == ["30", "31"]
     assert [r.continuation.text for r in rollouts if r.branch.position == 6] == ["0", "1"]
+
+
+def test_a_solution_that_the_context_cannot_hold_is_told_apart_and_stops_no_other(world):
+    engine = world.engine()
+    engine.context_length = len(world.prompt) + len(world.ids)
+    longer = replace(
+        world.solution, id="longer", completion=Completion([world.hash, *world.ids], "", FinishReason.STOP)
+    )
+    with Verifier() as verifier:
+        annotator = Annotator(engine, verifier, Decoding(40))
+        found = gather(annotator.annotate([Task(PROBLEM, longer), Task(PROBLEM, world.solution)]))
+    assert found.too_long == ["longer"]
+    assert found.finished == ["longer", "s"]
+    assert found.positions == world.annotate(world.engine()).positions
+    assert {rollout.solution_id for rollout in found.rollouts} == {"s"}
 
 
 def inspection(top_ids: list[list[int]]) -> Inspection:

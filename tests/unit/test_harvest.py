@@ -8,7 +8,7 @@ from cruxtune.counterfactual import Annotator
 from cruxtune.engines import Decoding
 from cruxtune.recipe.sections import AnnotateSection
 from cruxtune.records import Position, Problem, Rollout
-from cruxtune.stages.annotate import in_random_order
+from cruxtune.stages.evidence import in_random_order
 from cruxtune.stages.harvest import Harvest
 from cruxtune.store import Manifest, ModelIdentity, StageWriter, parts_of, read_part
 from cruxtune.verify import Verifier
@@ -25,7 +25,7 @@ NAMES = ("a", "b", "c", "d", "e")
 
 
 @pytest.fixture(scope="module")
-def annotator(tiny_files):
+def engine(tiny_files):
     from cruxtune.engines.loading import load_both
     from cruxtune.engines.reference import ReferenceEngine
     from cruxtune.models import find_model
@@ -37,8 +37,13 @@ def annotator(tiny_files):
         device="cpu",
         attn_implementation=None,
     )
+    return ReferenceEngine(model, tokenizer, batch_size=3)
+
+
+@pytest.fixture(scope="module")
+def annotator(engine):
     with Verifier() as verifier:
-        yield Annotator(ReferenceEngine(model, tokenizer, batch_size=3), verifier, Decoding(8))
+        yield Annotator(engine, verifier, Decoding(8))
 
 
 @pytest.fixture
@@ -140,6 +145,27 @@ def test_the_beginning_of_a_part_is_written_and_goes_when_the_part_is_whole(anno
     assert {position.solution_id for position in read_part(tmp_path / "s", 1, Position)} == {"c"}
     work(tmp_path / "s", annotator, solutions)
     assert contents(tmp_path / "s") == contents(tmp_path / "whole")
+
+
+def test_of_a_solution_that_is_too_long_now_nothing_is_written(
+    annotator, engine, solutions, tmp_path, monkeypatch, caplog
+):
+    work(tmp_path / "whole", annotator, solutions)
+    with StageWriter(tmp_path / "pieces", MANIFEST) as writer:
+        harvest = open_harvest(writer, solutions)
+        (last,) = [task for task in harvest.tasks() if task.solution.id == "e"]
+        (news,) = islice(annotator.annotate([last]), 1)
+        harvest.take(news)
+        harvest.flush()
+    assert len(news.positions) == 8 and news.rollouts
+    monkeypatch.setattr(engine, "context_length", 2 + 7)
+    work(tmp_path / "pieces", annotator, solutions)
+    assert "e is longer than the engine's context and is left out" in caplog.text
+    for index, names in enumerate(["ab", "cd"]):
+        part = read_part(tmp_path / "pieces", index, Position)
+        assert part == read_part(tmp_path / "whole", index, Position)
+        assert {r.solution_id for r in read_part(tmp_path / "pieces", index, Rollout)} == set(names)
+    assert read_part(tmp_path / "pieces", 2, Position) == read_part(tmp_path / "pieces", 2, Rollout) == []
 
 
 def test_the_order_is_random_and_that_of_two_solutions_is_the_same_in_any_company(make_solution):

@@ -10,8 +10,10 @@ from cruxtune.records import Branch, Position, Rollout, Verdict
 
 Place = tuple[int, int]
 """Position and rank."""
-OpenTask = Callable[[Task], tuple[Stem, list[Position]]]
-"""Gives the engine's hold on a solution, and the solution's positions."""
+Opened = tuple[Stem, list[Position]]
+"""The engine's hold on a solution, and the solution's positions."""
+OpenTask = Callable[[Task], Opened | None]
+"""Opens a solution; None where it is too long for that."""
 
 
 class Agenda:
@@ -26,6 +28,7 @@ class Agenda:
         self._open: dict[Stem, OpenSolution] = {}
         self._begun: list[Position] = []
         self._finished: list[str] = []
+        self._too_long: list[str] = []
 
     def take(self) -> Fork | None:
         """The next fork; opens the next solution where there is none. None: wait for verdicts, or the end."""
@@ -48,12 +51,17 @@ class Agenda:
 
     def news(self, rollouts: list[Rollout]) -> Evidence:
         """All that is new, told once."""
-        evidence = Evidence(self._begun, rollouts, self._finished)
-        self._begun, self._finished = [], []
+        evidence = Evidence(self._begun, rollouts, self._finished, self._too_long)
+        self._begun, self._finished, self._too_long = [], [], []
         return evidence
 
     def _begin(self, task: Task) -> None:
-        stem, positions = self._open_task(task)
+        opened = self._open_task(task)
+        if opened is None:
+            self._finished.append(task.solution.id)
+            self._too_long.append(task.solution.id)
+            return
+        stem, positions = opened
         if not task.positions:
             self._begun += positions
         solution = OpenSolution(task, stem, branches_of(positions, self._k), self._is_lazy)

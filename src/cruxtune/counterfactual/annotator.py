@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from cruxtune.counterfactual.agenda import Agenda
+from cruxtune.counterfactual.agenda import Agenda, Opened
 from cruxtune.counterfactual.alternatives import others_at
 from cruxtune.counterfactual.evidence import Evidence, Task
-from cruxtune.engines import Continued, Decoding, Engine, Inspection, Stem
+from cruxtune.engines import Continued, Decoding, Engine, Inspection
 from cruxtune.engines.texts import token_texts
-from cruxtune.errors import ModelError
 from cruxtune.records import Position, Rollout, Solution
 from cruxtune.verify import Verifier
 
@@ -47,14 +46,14 @@ class Annotator:
             yield agenda.news(rollouts)
         yield agenda.news([])
 
-    def open(self, task: Task) -> tuple[Stem, list[Position]]:
-        """The engine's hold on a solution, and its positions: those that were stored, or else new ones."""
+    def open(self, task: Task) -> Opened | None:
+        """The engine's hold on a solution, and its positions: those that were stored, or else new ones.
+
+        None where the engine's context can't hold the solution.
+        """
         prompt_ids, ids = task.solution.prompt_ids, task.solution.completion.token_ids
         if len(prompt_ids) + len(ids) > self._engine.context_length:
-            raise ModelError(
-                f"solution {task.solution.id} has {len(prompt_ids) + len(ids)} tokens with its prompt, the "
-                f"model's context is {self._engine.context_length}: leave it out"
-            )
+            return None
         stem = self._engine.open_stem(prompt_ids, ids, self._k + len(self._left_out))
         return stem, list(task.positions) or self._positions(task.solution, stem.inspection)
 

@@ -26,3 +26,5 @@ class Evidence:
     rollouts: list[Rollout] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
     """Ids of the solutions on which there is nothing left to find out."""
+    too_long: list[str] = field(default_factory=list)
+    """Those of them that the engine's context can't hold: nothing is found out on them."""

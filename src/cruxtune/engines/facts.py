@@ -48,6 +48,14 @@ def require_match(files: ModelFiles, tokenizer: Any, num_embeddings: int) -> Non
         )
 
 
+def require_room(num_tokens: int, context_length: int) -> None:
+    """Refuse a text that the model has no positions for."""
+    if num_tokens > context_length:
+        raise ModelError(
+            f"a text of {num_tokens} tokens is longer than the model's context of {context_length}"
+        )
+
+
 def context_length_of(text_config: Any) -> int:
     return getattr(text_config, "max_position_embeddings", None) or 2**31
 

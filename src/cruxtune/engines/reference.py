@@ -15,11 +15,10 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, Stem, TakeFork
-from cruxtune.engines.facts import context_length_of
+from cruxtune.engines.facts import context_length_of, require_room
 from cruxtune.engines.loading import stop_token_ids
 from cruxtune.engines.stopping import stopping_criteria
 from cruxtune.engines.texts import finish
-from cruxtune.errors import ModelError
 from cruxtune.records import Completion, FinishReason, TokenIds
 
 
@@ -145,10 +144,7 @@ class ReferenceEngine:
         )
 
     def _require_room(self, num_tokens: int) -> None:
-        if num_tokens > self.context_length:
-            raise ModelError(
-                f"a text of {num_tokens} tokens is longer than the model's context of {self.context_length}"
-            )
+        require_room(num_tokens, self.context_length)
 
 
 def inspect_logits(logits: Float[Tensor, "completion vocab"], token_ids: Tensor, top_k: int) -> Inspection:

@@ -5,10 +5,9 @@ from typing import Any
 
 from cruxtune.engines.backend import Backend
 from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, Stem, TakeFork
-from cruxtune.engines.facts import ModelFacts
+from cruxtune.engines.facts import ModelFacts, require_room
 from cruxtune.engines.scores import inspect_scores
 from cruxtune.engines.traffic import Ended, TakeText, Text, Traffic
-from cruxtune.errors import ModelError
 from cruxtune.records import Completion, TokenIds
 
 
@@ -36,10 +35,7 @@ class RequestEngine:
     def inspect(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Inspection:
         """The model's view of every token of a completion."""
         ids, start = prompt_ids + completion_ids, len(prompt_ids)
-        if len(ids) > self.context_length:
-            raise ModelError(
-                f"a text of {len(ids)} tokens is longer than the model's context of {self.context_length}"
-            )
+        require_room(len(ids), self.context_length)
         num_best = min(max(top_k, self._num_scored, 2), self._vocab_size)
         scores = self.backend.score(ids, start, num_best) if completion_ids else []
         return inspect_scores(scores, completion_ids, min(top_k, num_best), self._vocab_size)

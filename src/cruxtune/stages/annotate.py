@@ -1,20 +1,16 @@
 """Annotate: the counterfactual test at every position of every correct solution (eq. 5-7)."""
 
-import hashlib
-import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
 from cruxtune.counterfactual import Annotator, Evidence, Task
 from cruxtune.engines import Decoding, Engine
-from cruxtune.errors import ArtifactError
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
-from cruxtune.records import Problem, Rollout, Solution, Verdict
+from cruxtune.records import Problem
 from cruxtune.stages.crew import open_crew
+from cruxtune.stages.evidence import annotate_counts, wanted_solutions
 from cruxtune.stages.harvest import Harvest, Part
 from cruxtune.stages.pace import Pace
 from cruxtune.stages.resources import solution_decoding, verify_settings
@@ -25,15 +21,10 @@ from cruxtune.store import (
     Manifest,
     StageWriter,
     is_complete,
-    num_items,
     parts_of,
-    read_manifest,
-    read_part_table,
     read_records,
 )
 from cruxtune.verify import Verifier
-
-logger = logging.getLogger(__name__)
 
 
 def annotate(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
@@ -106,54 +97,6 @@ def annotate_manifest(space: Workspace) -> Manifest:
     return space.manifest("annotate", settings, inputs={space.path("solve"): solve_manifest(space)})
 
 
-def wanted_solutions(space: Workspace) -> list[Solution]:
-    """The correct solutions that this recipe annotates, in seeded random order.
-
-    However many of the first are through, they are a fair sample of all.
-    """
-    settings = space.recipe.annotate
-    return in_random_order(_correct_solutions(space), settings.seed)[: settings.num_solutions]
-
-
-def in_random_order(solutions: Sequence[Solution], seed: int) -> list[Solution]:
-    """Sorted by a hash: the order of two solutions doesn't depend on which others there are."""
-    return sorted(solutions, key=lambda s: hashlib.sha256(f"{seed} {s.id}".encode()).digest())
-
-
-def covered_solutions(space: Workspace) -> list[Solution]:
-    """The solutions that the evidence covers, in its order: fewer than wanted where it is partial."""
-    counts = read_manifest(space.path("annotate")).counts
-    covered, wanted = int(counts["num_solutions"]), int(counts["num_wanted"])
-    _say_coverage(space.path("annotate"), covered, wanted)
-    return wanted_solutions(space)[:covered]
-
-
-def annotated_solutions(space: Workspace) -> list[Solution]:
-    """The solutions that the evidence covers, in the order of their problems."""
-    covered = {solution.id for solution in covered_solutions(space)}
-    return [solution for solution in _correct_solutions(space) if solution.id in covered]
-
-
-@cache
-def _say_coverage(directory: Path, covered: int, wanted: int) -> None:
-    """Said once a process."""
-    if covered < wanted:
-        logger.warning(
-            "the evidence in %s covers %s of %s solutions", directory, f"{covered:,}", f"{wanted:,}"
-        )
-
-
-def _correct_solutions(space: Workspace) -> list[Solution]:
-    solutions = read_records(space.path("solve"), Solution)
-    correct = [solution for solution in solutions if solution.grade.verdict is Verdict.CORRECT]
-    if not correct:
-        raise ArtifactError(
-            f"none of the solutions in {space.path('solve')} is correct, so there is nothing to annotate: "
-            "check prompt.template and solve.max_new_tokens, and look at the verdicts that `solve` counted"
-        )
-    return correct
-
-
 def open_work(
     decoding: Decoding, recipe: Recipe, engine: Engine, verifier: Verifier
 ) -> Callable[[Iterable[Task]], Iterator[Evidence]]:
@@ -171,25 +114,3 @@ def open_annotator(recipe: Recipe, engine: Engine, verifier: Verifier, decoding:
         is_lazy=recipe.annotate.mode == "lazy",
         skip_special=recipe.annotate.skip_special,
     )
-
-
-def annotate_counts(directory: Path, parts: Sequence[Part], num_solutions: int) -> dict[str, float]:
-    """Of the first solutions, a part at a time: rollouts can be millions."""
-    verdicts: Counter[str] = Counter()
-    num_tokens = num_positions = start = 0
-    for index, part in parts:
-        covered = part[: max(num_solutions - start, 0)]
-        start += len(part)
-        if covered:
-            table = read_part_table(directory, index, Rollout)
-            verdicts.update(table["verdict"].to_pylist())
-            num_tokens += sum(len(chunk.values) for chunk in table["token_ids"].chunks)
-            num_positions += sum(len(solution.completion.token_ids) for solution in covered)
-    return {
-        "num_solutions": num_solutions,
-        "num_wanted": num_items(parts),
-        "num_positions": num_positions,
-        "num_rollouts": verdicts.total(),
-        "num_rollout_tokens": num_tokens,
-        **{f"num_{verdict}": verdicts[verdict] for verdict in Verdict},
-    }

@@ -1,5 +1,6 @@
 """Evidence on its way to disk: journalled as it comes, written as a part when its solutions are through."""
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,8 @@ from cruxtune.counterfactual import Evidence, Task, branches_of, is_finished
 from cruxtune.recipe.sections import AnnotateSection
 from cruxtune.records import Position, Problem, Rollout, Solution
 from cruxtune.store import Journal, StageWriter, num_items
+
+logger = logging.getLogger(__name__)
 
 Part = tuple[int, Sequence[Solution]]
 
@@ -31,6 +34,7 @@ class Harvest:
         """The number of the part of every solution that is not through."""
         self._num_unfinished: Counter[int] = Counter()
         """How many those are, by part."""
+        self._too_long: set[str] = set()
         missing, self.num_done = writer.missing_parts(parts, Rollout)
         for index in self._solutions.keys() - {index for index, _ in missing}:
             self._journal.drop(index)
@@ -68,6 +72,7 @@ class Harvest:
         """Keep what came in; write the parts that it completes."""
         self._keep(Position, evidence.positions)
         self._keep(Rollout, evidence.rollouts)
+        self._leave_out(evidence.too_long)
         for solution_id in evidence.finished:
             index = self._unfinished.pop(solution_id)
             self._num_unfinished[index] -= 1
@@ -106,12 +111,18 @@ class Harvest:
         for record in records:
             self._journal.add(self._unfinished[record.solution_id], record_type, [record])
 
+    def _leave_out(self, solution_ids: Sequence[str]) -> None:
+        """Of these nothing is written, not even what an engine with a longer context has found out."""
+        for solution_id in solution_ids:
+            logger.warning("%s is longer than the engine's context and is left out", solution_id)
+        self._too_long.update(solution_ids)
+
     def _write_part(self, index: int) -> None:
         self._write(index, self._solutions[index])
         self._journal.drop(index)
 
     def _write(self, index: int, solutions: Sequence[Solution], is_partial: bool = False) -> None:
-        tasks = self._read(index, solutions)
+        tasks = self._read(index, [s for s in solutions if s.id not in self._too_long])
         positions = [position for task in tasks for position in task.positions]
         self._writer.write_part(index, Position, positions, is_partial)
         rollouts = [rollout for task in tasks for rollout in task.rollouts]

@@ -11,7 +11,7 @@ from cruxtune.errors import ArtifactError
 from cruxtune.progress import Bar, progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
-from cruxtune.stages.annotate import wanted_solutions
+from cruxtune.stages.evidence import wanted_solutions
 from cruxtune.stages.forecast import Estimate, formula_tokens, mean, ratio, total_of_some
 from cruxtune.stages.probe import Block, Prober, Sample
 from cruxtune.stages.resources import open_engine, open_verifier

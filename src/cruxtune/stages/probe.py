@@ -8,6 +8,7 @@ import numpy as np
 
 from cruxtune.counterfactual import Annotator, Task
 from cruxtune.engines import Engine
+from cruxtune.errors import ModelError
 from cruxtune.progress import Bar
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.engines import ReferenceEngineSettings
@@ -90,6 +91,8 @@ class Prober:
             num_rollouts += len(evidence.rollouts)
             bar.note(f"{num_rollouts:,} rollouts")
         blocks = list({id(block): block for block in begun.values()}.values())
+        if not blocks:
+            raise ModelError("every solution is longer than the engine's context: choose a longer one")
         return Sample(blocks, len(places), time.monotonic() - began)
 
     def _annotator(self) -> Annotator:
@@ -126,11 +129,13 @@ class Prober:
     ) -> Iterator[Task]:
         """Blocks as tasks until the time is over, at least one; `begun` learns of each."""
         problems = {problem.id: problem for problem in self.problems}
-        for number, (solution, indices) in enumerate(places):
-            if number and is_over():
+        for solution, indices in places:
+            if begun and is_over():
                 return
             task = Task(problems[solution.problem_id], solution)
-            known = annotator.open(task)[1]
-            block = Block(solution, [known[index] for index in indices])
+            opened = annotator.open(task)
+            if opened is None:
+                continue
+            block = Block(solution, [opened[1][index] for index in indices])
             begun |= {(solution.id, position.position): block for position in block.positions}
             yield replace(task, positions=block.positions)

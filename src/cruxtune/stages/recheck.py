@@ -18,7 +18,7 @@ from cruxtune.recipe.complaints import describe
 from cruxtune.records import Criticality, Problem, Rollout
 from cruxtune.select import Agreement, gather_evidence, strict
 from cruxtune.stages.annotate import annotate_manifest, open_annotator
-from cruxtune.stages.relabel import stored_tasks
+from cruxtune.stages.evidence import stored_tasks
 from cruxtune.stages.resources import open_engine, open_verifier, solution_decoding
 from cruxtune.stages.stability import Rerun, Stability
 from cruxtune.stages.workspace import Workspace

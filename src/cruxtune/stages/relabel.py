@@ -7,7 +7,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Grade, Position, Problem, Rollout, Solution, Verdict
 from cruxtune.select import gather_evidence
-from cruxtune.stages.annotate import annotate_manifest, annotated_solutions, wanted_solutions
+from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.changes import Changes, count_transitions
+from cruxtune.stages.evidence import annotated_solutions, stored_tasks, wanted_solutions
 from cruxtune.stages.resources import open_verifier
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import Workspace
@@ -124,21 +125,6 @@ def _write_part(writer: StageWriter, index: int, tasks: Sequence[Task], counts: 
     counts["num_rollouts"] += len(rollouts)
     counts["num_rollout_tokens"] += sum(len(rollout.continuation.token_ids) for rollout in rollouts)
     counts.update(_verdict_counts(rollout.grade for rollout in rollouts))
-
-
-def stored_tasks(space: Workspace) -> Iterator[Task]:
-    """Every annotated solution with its evidence, in the order in which that is stored, one at a time."""
-    problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
-    solutions = {s.id: s for s in read_records(space.path("solve"), Solution)}
-    rollouts = groupby(read_records(space.path("annotate"), Rollout), lambda r: r.solution_id)
-    head = next(rollouts, None)
-    for solution_id, positions in groupby(
-        read_records(space.path("annotate"), Position), lambda p: p.solution_id
-    ):
-        solution, own = solutions[solution_id], list(positions)
-        tried = list(head[1]) if head and head[0] == solution_id else []
-        head = next(rollouts, None) if tried else head
-        yield Task(problems[solution.problem_id], solution, own, tried)
 
 
 def counterfactual_texts(task: Task, rollouts: Sequence[Rollout], tokenizer: Any) -> list[Submission]:

@@ -1,19 +1,20 @@
 """Report: the numbers of a run as tables, and one page that works offline."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
+from cruxtune.counterfactual import Task
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.rules import AllTokens, StrictRule
-from cruxtune.records import Criticality, Position, Problem, Response, Rollout, Solution
+from cruxtune.records import Criticality, Response, Rollout
 from cruxtune.report.content import Content, ShownAlternative, ShownSolution, ShownToken
 from cruxtune.report.results import MethodRow, Scores, make_row, score
-from cruxtune.select import Evidence, gather_evidence, strict
-from cruxtune.stages.annotate import annotate_manifest, covered_solutions
+from cruxtune.select import gather_evidence, strict
+from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evaluate import BASE, Evaluation, directory_of, evaluate_manifest, evaluations
+from cruxtune.stages.evidence import num_gaps, stored_tasks
 from cruxtune.stages.select import select_manifest
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.train import Run
@@ -24,12 +25,9 @@ from cruxtune.store import (
     forget_other,
     is_complete,
     read_manifest,
-    read_part,
     read_records,
 )
 from cruxtune.store.files import write_atomically
-
-R = TypeVar("R", Position, Rollout)
 
 
 def report(recipe: Recipe) -> StageResult:
@@ -146,7 +144,7 @@ def _facts(space: Workspace) -> list[tuple[str, str]]:
         ("problems solved greedily", f"{solved['num_correct']:.0f} of {solved['num_problems']:.0f}"),
         ("accuracy on the training problems", f"{100 * solved['accuracy']:.1f} %"),
         ("mean length of a solution", f"{solved['mean_tokens']:.1f} tokens"),
-        ("solutions annotated", _coverage(tried["num_solutions"], tried["num_wanted"])),
+        ("solutions annotated", _coverage(tried)),
         ("rollouts", f"{tried['num_rollouts']:,.0f} ({tried['num_rollout_tokens']:,.0f} tokens)"),
         ("critical tokens marked by", _in_words(_marking_rule(space.recipe))),
         *(
@@ -156,10 +154,12 @@ def _facts(space: Workspace) -> list[tuple[str, str]]:
     ]
 
 
-def _coverage(num_solutions: float, num_wanted: float) -> str:
+def _coverage(tried: Mapping[str, float]) -> str:
     """Partial evidence is named as such."""
-    whole = num_solutions == num_wanted
-    return f"{num_solutions:,.0f}" + ("" if whole else f" of {num_wanted:,.0f} (a random sample)")
+    covered, wanted, too_long = tried["num_solutions"], tried["num_wanted"], tried.get("num_too_long", 0)
+    sample = "" if covered == wanted else f" of {wanted:,.0f} (a random sample)"
+    left_out = f"; {too_long:,.0f} longer than the engine's context left out" if too_long else ""
+    return f"{covered - too_long:,.0f}{sample}{left_out}"
 
 
 def read_shares(space: Workspace) -> dict[str, float]:
@@ -184,31 +184,10 @@ def _loss_curves(space: Workspace) -> dict[str, list[float]]:
 
 def shown_solutions(space: Workspace) -> Iterator[ShownSolution]:
     """The first annotated solutions, as the page shows them."""
-    recipe = space.recipe
-    solutions = covered_solutions(space)[: recipe.report.num_solutions]
-    indices = range(-(-len(solutions) // recipe.annotate.part_size))
-    positions = _by_solution(space, indices, Position)
-    rollouts = _by_solution(space, indices, Rollout)
-    problems = {problem.id: problem for problem in read_records(space.path("solve"), Problem)}
-    tried = [rollout for solution in solutions for rollout in rollouts[solution.id]]
-    for solution, evidence in zip(solutions, gather_evidence(solutions, tried), strict=True):
-        criticality = _criticality(space, evidence)
-        own, alternatives = positions[solution.id], rollouts[solution.id]
-        yield _shown(problems[solution.problem_id], solution, criticality, own, alternatives)
-
-
-def _by_solution(space: Workspace, indices: Iterable[int], record_type: type[R]) -> dict[str, list[R]]:
-    """The records of the first parts of the evidence, which hold the first solutions."""
-    grouped: dict[str, list[R]] = defaultdict(list)
-    for index in indices:
-        for record in read_part(space.path("annotate"), index, record_type):
-            grouped[record.solution_id].append(record)
-    return grouped
-
-
-def _criticality(space: Workspace, evidence: Evidence) -> list[Criticality]:
-    rule = _marking_rule(space.recipe)
-    return strict(evidence, rule.k, rule.min_alternative_prob)
+    rule, has_gaps = _marking_rule(space.recipe), num_gaps(space) > 0
+    for task in islice(stored_tasks(space), space.recipe.report.num_solutions):
+        (evidence,) = gather_evidence([task.solution], task.rollouts, has_gaps)
+        yield _shown(task, strict(evidence, rule.k, rule.min_alternative_prob))
 
 
 def _in_words(rule: StrictRule) -> str:
@@ -222,24 +201,20 @@ def _marking_rule(recipe: Recipe) -> StrictRule:
     return rules[0] if rules else StrictRule(k=recipe.annotate.k)
 
 
-def _shown(
-    problem: Problem,
-    solution: Solution,
-    criticality: list[Criticality],
-    positions: list[Position],
-    rollouts: list[Rollout],
-) -> ShownSolution:
+def _shown(task: Task, criticality: list[Criticality]) -> ShownSolution:
     tokens = tuple(
         ShownToken(
             text=position.text,
             criticality=criticality[position.position],
             probability=position.probability,
             entropy=position.entropy,
-            alternatives=tuple(_alternative(r) for r in rollouts if r.branch.position == position.position),
+            alternatives=tuple(
+                _alternative(r) for r in task.rollouts if r.branch.position == position.position
+            ),
         )
-        for position in positions
+        for position in task.positions
     )
-    return ShownSolution(solution.id, problem.question, problem.answer, tokens)
+    return ShownSolution(task.solution.id, task.problem.question, task.problem.answer, tokens)
 
 
 def _alternative(rollout: Rollout) -> ShownAlternative:

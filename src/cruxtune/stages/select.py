@@ -18,9 +18,10 @@ from cruxtune.select import (
     to_weights,
     union,
 )
-from cruxtune.stages.annotate import annotate_manifest, annotated_solutions
+from cruxtune.stages.annotate import annotate_manifest
+from cruxtune.stages.evidence import annotated_solutions, num_gaps
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, read_manifest, read_records
+from cruxtune.store import Manifest, StageWriter, is_complete, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +48,11 @@ def select(recipe: Recipe) -> StageResult:
 
 def _read_evidence(space: Workspace, solutions: Sequence[Solution]) -> list[Evidence]:
     """All evidence, with a warning where another verifier left gaps in it."""
-    num_gaps = int(read_manifest(space.path("annotate")).counts.get("num_gaps", 0))
-    if num_gaps:
-        logger.warning("%d positions need alternatives that were not run: they are untested", num_gaps)
+    gaps = num_gaps(space)
+    if gaps:
+        logger.warning("%d positions need alternatives that were not run: they are untested", gaps)
     rollouts = read_records(space.path("annotate"), Rollout)
-    return gather_evidence(solutions, rollouts, has_gaps=num_gaps > 0)
+    return gather_evidence(solutions, rollouts, has_gaps=gaps > 0)
 
 
 def select_manifest(space: Workspace, rule: Selection) -> Manifest:

@@ -8,8 +8,9 @@ from typing import Any
 
 from cruxtune.errors import ArtifactError
 from cruxtune.recipe import Recipe
-from cruxtune.stages.annotate import annotate_counts, annotate_manifest, wanted_solutions
+from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evaluate import directory_of, evaluate_counts, evaluate_manifest, evaluations
+from cruxtune.stages.evidence import annotate_counts, wanted_solutions
 from cruxtune.stages.solve import solve_counts, solve_manifest
 from cruxtune.stages.workspace import SHARDS, StageResult, Workspace
 from cruxtune.store import (

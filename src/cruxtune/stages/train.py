@@ -8,7 +8,7 @@ from pathlib import Path
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Example, Solution, TokenWeights
-from cruxtune.stages.annotate import annotated_solutions
+from cruxtune.stages.evidence import annotated_solutions
 from cruxtune.stages.select import select_manifest
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import StageResult, Workspace
