@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from cruxtune.counterfactual.agenda import Agenda, Opened
 from cruxtune.counterfactual.alternatives import others_at
 from cruxtune.counterfactual.evidence import Evidence, Task
+from cruxtune.counterfactual.texts import submission_of
 from cruxtune.engines import Continued, Decoding, Engine, Inspection
 from cruxtune.engines.texts import token_texts
 from cruxtune.records import Position, Rollout, Solution
@@ -58,23 +59,18 @@ class Annotator:
         return stem, list(task.positions) or self._positions(task.solution, stem.inspection)
 
     def _grade(self, agenda: Agenda, continued: Sequence[Continued]) -> list[Rollout]:
-        tasks = [agenda.task_of(fork.stem) for fork, _ in continued]
-        decode = self._engine.tokenizer.decode
-        texts = [
-            (task.problem, decode(fork.prefix + new.token_ids, skip_special_tokens=True), new.finish_reason)
-            for task, (fork, new) in zip(tasks, continued, strict=True)
-        ]
+        tokenizer = self._engine.tokenizer
+        found = [(agenda.task_of(fork.stem), fork.branch, new) for fork, new in continued]
+        grades = self._verifier.verify_many([submission_of(*each, tokenizer) for each in found])
         return [
             Rollout(
                 task.solution.id,
-                fork.branch,
-                decode([fork.branch.token_id], skip_special_tokens=False),
+                branch,
+                tokenizer.decode([branch.token_id], skip_special_tokens=False),
                 new,
                 grade,
             )
-            for task, (fork, new), grade in zip(
-                tasks, continued, self._verifier.verify_many(texts), strict=True
-            )
+            for (task, branch, new), grade in zip(found, grades, strict=True)
         ]
 
     def _positions(self, solution: Solution, inspection: Inspection) -> list[Position]:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cruxtune.counterfactual import Task
+from cruxtune.counterfactual import Task, submission_of
 from cruxtune.models import load_tokenizer
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
@@ -26,7 +26,6 @@ from cruxtune.stages.workspace import Workspace
 from cruxtune.store import Journal, StageWriter, parts_of, read_manifest, read_records, require_same
 from cruxtune.store.files import write_json, write_text
 from cruxtune.verify import Verifier
-from cruxtune.verify.verifier import Submission
 
 DIRECTORY = "relabel"
 
@@ -127,22 +126,11 @@ def _write_part(writer: StageWriter, index: int, tasks: Sequence[Task], counts: 
     counts.update(_verdict_counts(rollout.grade for rollout in rollouts))
 
 
-def counterfactual_texts(task: Task, rollouts: Sequence[Rollout], tokenizer: Any) -> list[Submission]:
-    """What was graded of each rollout: the prefix and its continuation, as the annotation decoded them."""
-    ids = task.solution.completion.token_ids
-    return [
-        (
-            task.problem,
-            tokenizer.decode(ids[: r.branch.position] + r.continuation.token_ids, skip_special_tokens=True),
-            r.continuation.finish_reason,
-        )
-        for r in rollouts
-    ]
-
-
 def _regraded(task: Task, verifier: Verifier, tokenizer: Any, changes: Changes) -> Task:
     """The evidence on one solution with new verdicts; what changed is counted."""
-    grades = verifier.verify_many(counterfactual_texts(task, task.rollouts, tokenizer))
+    grades = verifier.verify_many(
+        [submission_of(task, r.branch, r.continuation, tokenizer) for r in task.rollouts]
+    )
     rollouts = [replace(r, grade=grade) for r, grade in zip(task.rollouts, grades, strict=True)]
     changes.rollouts += count_transitions((r.grade for r in task.rollouts), grades)
     changes.num_gaps += _num_gaps(task.positions, rollouts)
