@@ -120,7 +120,9 @@ def test_a_rank_that_lazy_evidence_lacks_leaves_its_position_untested(finished, 
     places = {(r.solution_id, r.branch.position, r.branch.rank) for r in stored}
     gaps = [r for r in needed if (r.solution_id, r.branch.position, r.branch.rank) not in places]
     assert changes.num_gaps == len(gaps) > 0
-    select(recipe_of(finished, directory, *LAZY))
+    there = recipe_of(finished, directory, *LAZY)
+    select(there)
+    assert len(list(shown_solutions(Workspace(there)))) == 3
     by_solution = {
         w.solution_id: w.loss_weights for w in read_records(directory / "select/cft", TokenWeights)
     }

@@ -122,11 +122,8 @@ class Harvest:
         self._journal.drop(index)
 
     def _write(self, index: int, solutions: Sequence[Solution], is_partial: bool = False) -> None:
-        tasks = self._read(index, [s for s in solutions if s.id not in self._too_long])
-        positions = [position for task in tasks for position in task.positions]
-        self._writer.write_part(index, Position, positions, is_partial)
-        rollouts = [rollout for task in tasks for rollout in task.rollouts]
-        self._writer.write_part(index, Rollout, rollouts, is_partial)
+        fitting = [solution for solution in solutions if solution.id not in self._too_long]
+        write_evidence(self._writer, index, self._read(index, fitting), is_partial)
 
     def _read(self, index: int, solutions: Sequence[Solution]) -> list[Task]:
         positions, rollouts = (
@@ -136,6 +133,14 @@ class Harvest:
             task_of(self._problems[s.problem_id], s, positions[s.id], rollouts[s.id], self._settings.k)
             for s in solutions
         ]
+
+
+def write_evidence(writer: StageWriter, index: int, tasks: Sequence[Task], is_partial: bool = False) -> None:
+    """The tables of one part."""
+    positions = [position for task in tasks for position in task.positions]
+    writer.write_part(index, Position, positions, is_partial)
+    rollouts = [rollout for task in tasks for rollout in task.rollouts]
+    writer.write_part(index, Rollout, rollouts, is_partial)
 
 
 def task_of(

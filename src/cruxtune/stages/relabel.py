@@ -4,8 +4,8 @@ What it writes, `relabel/`, is the beginning of a run of its own: `solve/` and `
 """
 
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,13 +15,14 @@ from cruxtune.counterfactual import Task, submission_of
 from cruxtune.models import load_tokenizer
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
-from cruxtune.records import Grade, Position, Problem, Rollout, Solution, Verdict
+from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
 from cruxtune.select import gather_evidence
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.changes import Changes, count_transitions
-from cruxtune.stages.evidence import annotated_solutions, stored_tasks, wanted_solutions
+from cruxtune.stages.evidence import annotate_counts, annotated_solutions, stored_tasks, wanted_solutions
+from cruxtune.stages.harvest import Part, write_evidence
 from cruxtune.stages.resources import open_verifier
-from cruxtune.stages.solve import solve_manifest
+from cruxtune.stages.solve import count_solutions, solve_manifest
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import Journal, StageWriter, parts_of, read_manifest, read_records, require_same
 from cruxtune.store.files import write_json, write_text
@@ -74,7 +75,7 @@ def _write_solutions(
             ids = {problem.id for problem in part}
             writer.write_part(index, Problem, part)
             writer.write_part(index, Solution, [s for s in kept if s.problem_id in ids])
-        writer.finish({"num_problems": len(problems), **_verdict_counts(s.grade for s in kept)})
+        writer.finish(count_solutions(regraded))
 
 
 def _write_evidence(source: Workspace, target: Workspace, verifier: Verifier, changes: Changes) -> None:
@@ -83,15 +84,17 @@ def _write_evidence(source: Workspace, target: Workspace, verifier: Verifier, ch
     solutions = read_records(target.path("solve"), Solution)
     right = {s.id for s in solutions if s.grade.verdict is Verdict.CORRECT}
     tasks = (task for task in stored_tasks(source) if task.solution.id in right)
-    counts: Counter[str] = Counter(num_solutions=len(right), num_wanted=len(right))
+    parts: list[Part] = []
     with (
         StageWriter(target.path("annotate"), annotate_manifest(target)) as writer,
         progress_bar("relabel", len(right)) as bar,
     ):
         for index, part in enumerate(_runs(tasks, target.recipe.annotate.part_size)):
             done = [_regraded(task, verifier, tokenizer, changes) for task in part]
-            _write_part(writer, index, done, counts)
+            write_evidence(writer, index, done)
+            parts.append((index, [task.solution for task in done]))
             bar.advance(len(done))
+        counts = annotate_counts(writer.directory, parts, len(right))
         writer.finish({**counts, "num_gaps": changes.num_gaps})
 
 
@@ -113,17 +116,6 @@ def _leave_open(source: Workspace, target: Workspace, verifier: Verifier, change
                 journal.flush_if_due()
                 bar.advance()
         journal.flush()
-
-
-def _write_part(writer: StageWriter, index: int, tasks: Sequence[Task], counts: Counter[str]) -> None:
-    positions = [position for task in tasks for position in task.positions]
-    rollouts = [rollout for task in tasks for rollout in task.rollouts]
-    writer.write_part(index, Position, positions)
-    writer.write_part(index, Rollout, rollouts)
-    counts["num_positions"] += len(positions)
-    counts["num_rollouts"] += len(rollouts)
-    counts["num_rollout_tokens"] += sum(len(rollout.continuation.token_ids) for rollout in rollouts)
-    counts.update(_verdict_counts(rollout.grade for rollout in rollouts))
 
 
 def _regraded(task: Task, verifier: Verifier, tokenizer: Any, changes: Changes) -> Task:
@@ -154,8 +146,3 @@ def _num_gaps(positions: Sequence[Position], rollouts: Sequence[Rollout]) -> int
 
 def _runs(tasks: Iterator[Task], size: int) -> Iterator[list[Task]]:
     return iter(lambda: list(islice(tasks, size)), [])
-
-
-def _verdict_counts(grades: Iterable[Grade]) -> dict[str, int]:
-    counts = Counter(grade.verdict for grade in grades)
-    return {f"num_{verdict}": counts[verdict] for verdict in Verdict}

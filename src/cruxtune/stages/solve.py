@@ -79,6 +79,11 @@ def solve_counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:
     """What the stage reports, from its parts."""
     solutions = [solution for index in indices for solution in read_part(directory, index, Solution)]
     _warn_of_long_prompts(solutions)
+    return count_solutions(solutions)
+
+
+def count_solutions(solutions: Sequence[Solution]) -> dict[str, float]:
+    """The verdicts on all problems, and how long the right solutions are."""
     correct = [s for s in solutions if s.grade.verdict is Verdict.CORRECT]
     num_tokens = sum(len(s.completion.token_ids) for s in correct)
     return {
