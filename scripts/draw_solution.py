@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cruxtune.recipe import load_recipe
 from cruxtune.report.svg import solution_svg
-from cruxtune.stages.report import shown_solutions
+from cruxtune.stages.shown import shown_solutions
 from cruxtune.stages.workspace import Workspace
 
 

@@ -45,7 +45,8 @@ def print_step(step: Any, seconds: float, output_dir: Path) -> None:
 def print_results(recipe: Any) -> None:
     """The tables of a report."""
     from cruxtune.report.tables import terminal_table
-    from cruxtune.stages.report import baseline_of, read_rows, read_shares
+    from cruxtune.stages.facts import read_shares
+    from cruxtune.stages.results import baseline_of, read_rows
     from cruxtune.stages.workspace import Workspace
 
     space = Workspace(recipe)

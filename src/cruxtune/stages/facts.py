@@ -1,0 +1,65 @@
+"""The numbers that describe a run: what was solved, annotated, selected, and how training went."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from cruxtune.recipe.rules import StrictRule
+from cruxtune.stages.evaluate import BASE, evaluations
+from cruxtune.stages.shown import marking_rule
+from cruxtune.stages.workspace import Workspace
+from cruxtune.store import read_manifest
+
+
+def read_facts(space: Workspace) -> list[tuple[str, str]]:
+    """Names and values, in words."""
+    solved = read_manifest(space.path("solve")).counts
+    tried = read_manifest(space.path("annotate")).counts
+    identity = space.identity
+    return [
+        ("model", identity.name + (f" @ {identity.revision}" if identity.revision else "")),
+        ("problems solved greedily", f"{solved['num_correct']:.0f} of {solved['num_problems']:.0f}"),
+        ("accuracy on the training problems", f"{100 * solved['accuracy']:.1f} %"),
+        ("mean length of a solution", f"{solved['mean_tokens']:.1f} tokens"),
+        ("solutions annotated", _coverage(tried)),
+        ("rollouts", f"{tried['num_rollouts']:,.0f} ({tried['num_rollout_tokens']:,.0f} tokens)"),
+        ("critical tokens marked by", _in_words(marking_rule(space.recipe))),
+        *(
+            (f"share selected by {name}", f"{100 * share:.1f} %")
+            for name, share in read_shares(space).items()
+        ),
+    ]
+
+
+def read_shares(space: Workspace) -> dict[str, float]:
+    """The share of tokens that each selection takes."""
+    return {
+        name: read_manifest(space.path("select", name)).counts["share_selected"]
+        for name in space.recipe.select
+    }
+
+
+def read_selections(space: Workspace) -> Iterator[tuple[str, int, int, float]]:
+    """Name, selected tokens, all tokens, sum of weights."""
+    for name in space.recipe.select:
+        counts = read_manifest(space.path("select", name)).counts
+        yield name, int(counts["num_selected"]), int(counts["num_tokens"]), counts["weight_sum"]
+
+
+def read_loss_curves(space: Workspace) -> dict[str, list[float]]:
+    """By run: the loss at each optimizer step."""
+    names = [item.checkpoint for item in evaluations(space.recipe) if item.checkpoint != BASE]
+    logs = {name: space.path("train", name, "log.json") for name in dict.fromkeys(names)}
+    return {name: [entry["loss"] for entry in json.loads(path.read_text())] for name, path in logs.items()}
+
+
+def _coverage(tried: Mapping[str, float]) -> str:
+    """Partial evidence is named as such."""
+    covered, wanted, too_long = tried["num_solutions"], tried["num_wanted"], tried.get("num_too_long", 0)
+    sample = "" if covered == wanted else f" of {wanted:,.0f} (a random sample)"
+    left_out = f"; {too_long:,.0f} longer than the engine's context left out" if too_long else ""
+    return f"{covered - too_long:,.0f}{sample}{left_out}"
+
+
+def _in_words(rule: StrictRule) -> str:
+    floor = rule.min_alternative_prob
+    return f"Strict-{rule.k}" + (f" with alternatives of probability {floor:g} and more" if floor else "")
