@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -45,8 +44,8 @@ class Bar:
             return
         self._last_line = now
         task = self._progress.tasks[self._task]
-        facts = [f"{task.completed:,.0f} of {task.total:,.0f} in {_clock(task.elapsed)}"]
-        facts += [f"{_clock(task.time_remaining)} left"] if task.time_remaining else []
+        facts = [f"{task.completed:,.0f} of {task.total:,.0f} in {duration(task.elapsed or 0)}"]
+        facts += [f"{duration(task.time_remaining)} left"] if task.time_remaining else []
         facts += [task.fields["note"]] if task.fields["note"] else []
         print(f"{self._label}: {', '.join(facts)}", file=sys.stderr, flush=True)
 
@@ -73,5 +72,13 @@ def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Bar]:
         yield Bar(progress, label, total, done)
 
 
-def _clock(seconds: float | None) -> str:
-    return str(timedelta(seconds=round(seconds or 0)))
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> [duration(seconds) for seconds in (7.4, 60, 125, 7200, 3900)]
+    ['7 s', '1 min', '2 min 5 s', '2 h', '1 h 5 min']
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    amounts = ((hours, "h"), (minutes, "min")) if hours else ((minutes, "min"), (rest, "s"))
+    return " ".join(f"{amount} {unit}" for amount, unit in amounts if amount) or "0 s"

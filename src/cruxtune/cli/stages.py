@@ -11,7 +11,8 @@ from typing import Any
 import typer
 
 from cruxtune.cli.application import Budget, Overrides, RayOption, RecipeArgument, ShardOption, app
-from cruxtune.cli.printing import duration, log, peak_memory_gib, print_next, print_results, print_step
+from cruxtune.cli.printing import log, peak_memory_gib, print_next, print_results, print_step
+from cruxtune.progress import duration
 
 INTERRUPTED = 130
 SPREAD = ("solve", "annotate", "evaluate")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cruxtune.errors import ArtifactError
-from cruxtune.progress import Bar, progress_bar
+from cruxtune.progress import Bar, duration, progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.records import Position, Problem, Rollout, Solution, Verdict
 from cruxtune.stages.evidence import wanted_solutions
@@ -70,7 +70,7 @@ class Plan:
             what = f"**{name}**" if name == f"annotate, {mode}" else name
             lines.append(
                 f"| {what} | {_number(cost.rollouts)} | {_number(cost.tokens)} | "
-                f"{_duration(cost.seconds.value)} {cost.seconds.percent} | {_size(cost.megabytes.value)} |"
+                f"{_time(cost.seconds)} | {_size(cost.megabytes.value)} |"
             )
         lines.append(
             f"\nEager, that is {self.formula_share:.2f} times (k-1) T²/2 tokens a solution. ± is a 95 % "
@@ -223,10 +223,9 @@ def _number(estimate: Estimate) -> str:
     return f"{estimate.value:,.0f} {estimate.percent}" if estimate.error else f"{estimate.value:,.0f}"
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+def _time(estimate: Estimate) -> str:
+    """To two figures."""
+    return f"{duration(float(f'{estimate.value:.2g}'))} {estimate.percent}"
 
 
 def _size(megabytes: float) -> str:
