@@ -9,10 +9,12 @@ from commands import cruxtune
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import load_recipe
 from cruxtune.records import Rollout, Solution, Verdict
+from cruxtune.stages.costs import annotation_cost
 from cruxtune.stages.evidence import wanted_solutions
-from cruxtune.stages.plan import MODES, Job, annotation_cost
+from cruxtune.stages.plan import MODES
 from cruxtune.stages.probe import Block, Prober
 from cruxtune.stages.resources import open_engine, open_verifier
+from cruxtune.stages.workload import Workload
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import read_manifest, read_records
 
@@ -36,13 +38,13 @@ def after(calls: int) -> Callable[[], bool]:
 
 
 def test_rollouts_and_tokens_are_as_planned_within_what_is_stated(space, prober, finished):
-    job = Job.of_stored(wanted_solutions(space), space.recipe.annotate.k)
+    work = Workload.of_stored(wanted_solutions(space), space.recipe.annotate.k)
     with progress_bar("plan", 1) as bar:
-        sample = prober.annotate(job.solutions, after(9), bar)
+        sample = prober.annotate(work.solutions, after(9), bar)
     assert len(sample.blocks) == 10 < sample.num_blocks
-    everything = Block(job.solutions[0], [], list(read_records(finished / "annotate", Rollout)))
+    everything = Block(work.solutions[0], [], list(read_records(finished / "annotate", Rollout)))
     for mode, rollouts_of in MODES.items():
-        planned = annotation_cost(job, sample, [rollouts_of(block) for block in sample.blocks])
+        planned = annotation_cost(work, sample, [rollouts_of(block) for block in sample.blocks])
         did = actual(everything, rollouts_of)
         for estimate, value in zip((planned.rollouts, planned.tokens), did, strict=True):
             assert abs(estimate.value - value) <= estimate.error + 1e-6, mode
@@ -72,12 +74,12 @@ def test_solutions_are_as_planned_from_some_of_the_problems(space, prober, finis
     recipe = space.recipe.model_copy(
         update={"annotate": space.recipe.annotate.model_copy(update={"num_solutions": None})}
     )
-    job = Job.of_sample(recipe, tried, len(prober.problems))
+    work = Workload.of_sample(recipe, tried, len(prober.problems))
     solutions = [s for s in read_records(finished / "solve", Solution) if s.grade.verdict is Verdict.CORRECT]
     lengths = [len(solution.completion.token_ids) for solution in solutions]
-    assert abs(job.num_solutions.value - len(lengths)) <= job.num_solutions.error < len(lengths)
-    assert abs(job.num_positions.value - sum(lengths)) <= job.num_positions.error < sum(lengths)
-    assert Job.of_sample(space.recipe, tried, len(prober.problems)).num_solutions.value == 3
+    assert abs(work.num_solutions.value - len(lengths)) <= work.num_solutions.error < len(lengths)
+    assert abs(work.num_positions.value - sum(lengths)) <= work.num_positions.error < sum(lengths)
+    assert Workload.of_sample(space.recipe, tried, len(prober.problems)).num_solutions.value == 3
 
 
 def test_the_command_plans_a_job_that_nobody_began_and_writes_nothing(finished, tmp_path):

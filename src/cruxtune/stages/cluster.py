@@ -12,7 +12,7 @@ from cruxtune.counterfactual import Evidence, Task
 from cruxtune.errors import ClusterError, CruxtuneError, ModelError
 from cruxtune.models import ModelFiles, find_model
 from cruxtune.recipe import Recipe
-from cruxtune.recipe.sections import ClusterSection
+from cruxtune.stages.connection import connected, gpus_of_an_actor, num_actors
 from cruxtune.stages.crew import Alone, OpenWork, Part
 from cruxtune.stages.jobs import AnnotateJob, Job, PartJob
 from cruxtune.stages.resources import open_verifier
@@ -47,7 +47,7 @@ class OnRay:
         self._recipe = recipe
         self._files = files
         self._settings = recipe.cluster
-        self._num_actors = _num_actors(self._settings)
+        self._num_actors = num_actors(self._settings)
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Any, Job]] = {}
 
@@ -127,63 +127,23 @@ class OnRay:
     def _new_actor(self) -> Any:
         import ray
 
-        num_gpus = self._settings.gpus_per_actor
-        if num_gpus is None:
-            num_gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
-        options = {"num_cpus": self._settings.cpus_per_actor, "num_gpus": num_gpus, "max_restarts": 0}
+        options = {
+            "num_cpus": self._settings.cpus_per_actor,
+            "num_gpus": gpus_of_an_actor(self._settings),
+            "max_restarts": 0,
+        }
         return ray.remote(Member).options(**options).remote(self._recipe, self._files)
 
 
 @contextmanager
 def open_ray(recipe: Recipe, files: ModelFiles) -> Iterator[OnRay]:
     """A pool of actors on the cluster that the recipe or RAY_ADDRESS names, else on one of this machine."""
-    with _connected(recipe.cluster):
+    with connected(recipe.cluster):
         crew = OnRay(recipe, files)
         try:
             yield crew
         finally:
             crew.close()
-
-
-@contextmanager
-def _connected(settings: ClusterSection) -> Iterator[None]:
-    try:
-        import ray
-    except ImportError as error:
-        raise ClusterError("--ray needs Ray: pip install 'cruxtune[ray]'") from error
-    if ray.is_initialized():
-        yield
-        return
-    address = settings.address or os.environ.get("RAY_ADDRESS")
-    own: dict[str, Any] = {} if address else {"num_cpus": _own_cpus(settings), "include_dashboard": False}
-    try:
-        ray.init(address=address or "local", logging_level=logging.ERROR, **own)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ClusterError(
-            f"can't reach the Ray cluster at {address}: {str(error).splitlines()[0]}"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _own_cpus(settings: ClusterSection) -> int:
-    """Of a cluster on this machine: Ray counts them but doesn't bind them, so that more may be declared."""
-    wanted = (settings.num_actors or 1) * settings.cpus_per_actor
-    return max(os.cpu_count() or 1, round(wanted + 0.5))
-
-
-def _num_actors(settings: ClusterSection) -> int:
-    """As asked, or as many as the cluster has room for."""
-    if settings.num_actors is not None:
-        return settings.num_actors
-    import ray
-
-    resources = ray.cluster_resources()
-    if resources.get("GPU") and settings.gpus_per_actor != 0:
-        return max(1, int(resources["GPU"] // (settings.gpus_per_actor or 1)))
-    return max(1, int(resources.get("CPU", 1) // settings.cpus_per_actor))
 
 
 def _here(recipe: Recipe, files: ModelFiles) -> ModelFiles:
