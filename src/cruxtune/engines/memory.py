@@ -10,6 +10,7 @@ import torch
 from cruxtune.errors import ModelError
 from cruxtune.models import WEIGHTS, ModelFiles
 
+CONTROL_GROUPS = Path(os.sep, "sys", "fs", "cgroup")
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -49,13 +50,19 @@ def _stored_dtype(files: ModelFiles) -> str:
 
 def _free_in_container() -> int:
     """Of Linux control groups, version 2 or 1; without a limit, more than any machine has."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    for limit, used, stat in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
     ):
         try:
-            root = Path(os.sep, "sys", "fs", "cgroup")
-            return int((root / limit).read_text()) - int((root / used).read_text())
+            limit, used, stat = ((CONTROL_GROUPS / name).read_text() for name in (limit, used, stat))
+            return int(limit) - int(used) + _cached(stat)
         except (OSError, ValueError):
             continue
     return 2**62
+
+
+def _cached(stat: str) -> int:
+    """Pages of files, such as weights that were just hashed: they count as used but give way."""
+    amounts = dict(line.split() for line in stat.splitlines())
+    return sum(int(amounts.get(name, 0)) for name in ("active_file", "inactive_file"))
