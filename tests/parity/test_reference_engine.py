@@ -1,62 +1,22 @@
-"""The reference engine against a bare forward pass a token, on random models of four architectures."""
+"""The reference engine against a bare forward pass a token, on random models of several architectures."""
 
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    Olmo2Config,
-    Olmo2ForCausalLM,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from random_models import ARCHITECTURES, EOS, VOCABULARY, make_model, words
 
 from cruxtune.counterfactual import alternatives
 from cruxtune.engines import Decoding, continue_branches
 from cruxtune.engines.reference import ReferenceEngine
 from cruxtune.records import Branch, FinishReason
 
-VOCABULARY = 40
-EOS = 1
-ARCHITECTURES = {
-    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
-    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
-    "llama": (LlamaConfig, LlamaForCausalLM),
-    "olmo2": (Olmo2Config, Olmo2ForCausalLM),
-}
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14], [15, 16], [3, 4, 5, 6]]
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def engine(request) -> ReferenceEngine:
-    config_type, model_type = ARCHITECTURES[request.param]
-    torch.manual_seed(1)
-    config = config_type(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.6,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=EOS,
-    )
-    return ReferenceEngine(model_type(config).eval(), words(), batch_size=3)
-
-
-def words() -> PreTrainedTokenizerFast:
-    core = Tokenizer(WordLevel({f"w{index}": index for index in range(VOCABULARY)}, unk_token="w2"))
-    core.pre_tokenizer = WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="w0", eos_token="w1", unk_token="w2")
+    config_type, model_type, others = ARCHITECTURES[request.param]
+    model = make_model(config_type, model_type, seed=1, max_position_embeddings=64, **others)
+    return ReferenceEngine(model, words(), batch_size=3)
 
 
 @torch.inference_mode()

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_models import words
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, TrainerCallback
+from transformers import Qwen2Config, Qwen2ForCausalLM, TrainerCallback
 
 from cruxtune.recipe.sections import LoraSection, TrainSection
 from cruxtune.records import Example
@@ -32,13 +31,6 @@ class StopAt(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         control.should_training_stop = state.global_step >= self.step
-
-
-def tokenizer_without_texts() -> PreTrainedTokenizerFast:
-    """A tokenizer of `VOCABULARY` words, saved beside checkpoints; no text is ever given to it."""
-    words = {f"w{index}": index for index in range(VOCABULARY)}
-    core = Tokenizer(WordLevel(words, unk_token="w2"))
-    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="w0", eos_token="w1", unk_token="w2")
 
 
 def small_model(seed: int = 0) -> Qwen2ForCausalLM:
@@ -132,7 +124,7 @@ def test_weights_of_0_and_1_equal_transformers_with_ignored_labels(tmp_path, mic
     examples = some_examples()
     found = gradients_of_one_step(
         examples,
-        tokenizer_without_texts(),
+        words(VOCABULARY),
         tmp_path,
         micro_batch_size=micro_batch_size,
         padding_free=padding_free,
@@ -143,9 +135,7 @@ def test_weights_of_0_and_1_equal_transformers_with_ignored_labels(tmp_path, mic
 @pytest.mark.parametrize("micro_batch_size", [1, 8])
 def test_float_weights_equal_the_plain_sum(tmp_path, micro_batch_size):
     examples = some_examples(weights=WEIGHTS)
-    found = gradients_of_one_step(
-        examples, tokenizer_without_texts(), tmp_path, micro_batch_size=micro_batch_size
-    )
+    found = gradients_of_one_step(examples, words(VOCABULARY), tmp_path, micro_batch_size=micro_batch_size)
     assert_same(found, plain_weighted_loss(examples))
 
 
@@ -153,7 +143,7 @@ def test_a_changed_weight_changes_the_gradient(tmp_path):
     examples = some_examples()
     changed = copy.deepcopy(examples)
     changed[0].loss_weights[-1] = 1.0 - changed[0].loss_weights[-1]
-    found = gradients_of_one_step(changed, tokenizer_without_texts(), tmp_path, micro_batch_size=8)
+    found = gradients_of_one_step(changed, words(VOCABULARY), tmp_path, micro_batch_size=8)
     with pytest.raises(AssertionError):
         assert_same(found, transformers_loss(examples))
 
@@ -161,7 +151,7 @@ def test_a_changed_weight_changes_the_gradient(tmp_path):
 def test_scaling_all_weights_changes_nothing(tmp_path):
     examples = some_examples(weights=(0.0, 1.0, 2.0))
     scaled = [Example(e.input_ids, [3.0 * weight for weight in e.loss_weights]) for e in examples]
-    tokenizer = tokenizer_without_texts()
+    tokenizer = words(VOCABULARY)
     first = gradients_of_one_step(examples, tokenizer, tmp_path / "a", micro_batch_size=4)
     second = gradients_of_one_step(scaled, tokenizer, tmp_path / "b", micro_batch_size=4)
     assert_same(first, second)
@@ -170,7 +160,7 @@ def test_scaling_all_weights_changes_nothing(tmp_path):
 def test_a_step_without_any_weight_leaves_the_model_as_it_is(tmp_path):
     examples = some_examples(4)
     empty = [Example(e.input_ids, [0.0] * len(e.input_ids)) for e in examples]
-    _, gradients = gradients_of_one_step(empty, tokenizer_without_texts(), tmp_path, micro_batch_size=2)
+    _, gradients = gradients_of_one_step(empty, words(VOCABULARY), tmp_path, micro_batch_size=2)
     assert all(torch.count_nonzero(gradient) == 0 for gradient in gradients.values())
 
 
@@ -182,7 +172,7 @@ def test_padding_free_rows_weigh_what_padded_rows_weigh():
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
-    examples, tokenizer = some_examples(), tokenizer_without_texts()
+    examples, tokenizer = some_examples(), words(VOCABULARY)
     section = TrainSection(num_epochs=3, batch_size=2, micro_batch_size=2, learning_rate=1e-3, save_every=2)
     finetune(small_model(), tokenizer, examples, section, 0, tmp_path / "whole")
 
@@ -202,7 +192,7 @@ def test_lora_trains_and_is_merged_into_a_plain_checkpoint(tmp_path):
     section = TrainSection(
         num_epochs=1, batch_size=4, micro_batch_size=4, learning_rate=1e-2, lora=LoraSection(r=2, alpha=4)
     )
-    finetune(small_model(), tokenizer_without_texts(), some_examples(), section, 0, tmp_path / "run")
+    finetune(small_model(), words(VOCABULARY), some_examples(), section, 0, tmp_path / "run")
     trained = Qwen2ForCausalLM.from_pretrained(tmp_path / "run" / "model")
     base = small_model().state_dict()
     changed = {name for name, value in trained.state_dict().items() if not torch.equal(value, base[name])}

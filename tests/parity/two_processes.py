@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from test_weighted_training import WEIGHTS, small_model, some_examples, tokenizer_without_texts
+from random_models import words
+from test_weighted_training import VOCABULARY, WEIGHTS, small_model, some_examples
 
 from cruxtune.recipe.sections import TrainSection
 from cruxtune.train.finetune import finetune, make_trainer
@@ -14,9 +15,9 @@ SETTINGS = TrainSection(num_epochs=2, batch_size=4, micro_batch_size=1, learning
 
 def main(directory: Path) -> None:
     examples = some_examples(weights=WEIGHTS)
-    probe = make_trainer(small_model(), tokenizer_without_texts(), examples, SETTINGS, 0, directory / "probe")
+    probe = make_trainer(small_model(), words(VOCABULARY), examples, SETTINGS, 0, directory / "probe")
     assert probe.accelerator.num_processes == num_processes()
-    finetune(small_model(), tokenizer_without_texts(), examples, SETTINGS, 0, directory)
+    finetune(small_model(), words(VOCABULARY), examples, SETTINGS, 0, directory)
     leave_group()
 
 
