@@ -26,6 +26,19 @@ def recipe(tmp_path) -> Path:
     return write_recipe(tmp_path, tmp_path / "out")
 
 
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    """The output directory of `recipe`: a finished run that may be changed."""
+    return shutil.copytree(finished, tmp_path / "out")
+
+
+@pytest.fixture
+def solved(finished, tmp_path) -> Path:
+    """The output directory of `recipe`, as it is after `solve`."""
+    shutil.copytree(finished / "solve", tmp_path / "out" / "solve")
+    return tmp_path / "out"
+
+
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
@@ -79,65 +92,50 @@ def test_problems_that_were_edited_after_they_were_solved_are_refused(recipe, tm
     assert "was made from other contents of `problems`" in complaint("solve", recipe, *source)
 
 
-def test_a_checkpoint_that_was_changed_is_not_evaluated(finished, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    shutil.rmtree(out / "evaluate" / "sft-seed0")
-    weights = out / "train" / "sft-seed0" / "model" / "model.safetensors"
+def test_a_checkpoint_that_was_changed_is_not_evaluated(copied, recipe):
+    shutil.rmtree(copied / "evaluate" / "sft-seed0")
+    weights = copied / "train" / "sft-seed0" / "model" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    said = complaint("evaluate", write_recipe(tmp_path, out))
+    said = complaint("evaluate", recipe)
     assert "model.safetensors is missing or was changed" in said
 
 
-def test_an_unknown_logger_is_named_before_any_step(finished, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    shutil.rmtree(out / "train")
-    said = complaint("train", write_recipe(tmp_path, out), "train.report_to=['wandbb']")
+def test_an_unknown_logger_is_named_before_any_step(copied, recipe):
+    shutil.rmtree(copied / "train")
+    said = complaint("train", recipe, "train.report_to=['wandbb']")
     assert "train.report_to names wandbb: transformers knows" in said
 
 
-def test_solutions_of_another_model_are_refused(finished, tmp_path):
+def test_solutions_of_another_model_are_refused(solved, recipe, tmp_path):
     other = copy_of_tiny(tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps({**config, "rope_theta": 12345.0}))
-    out = tmp_path / "out"
-    shutil.copytree(finished / "solve", out / "solve")
-    recipe = write_recipe(tmp_path, out)
     assert "was made with tiny" in complaint("annotate", recipe, f"model.name={other}")
-    assert not (out / "annotate").exists()
+    assert not (solved / "annotate").exists()
 
 
 @pytest.mark.parametrize("override", ["solve.max_new_tokens=50", "prompt.template=direct"])
-def test_solutions_of_another_template_or_limit_are_not_annotated(finished, tmp_path, override):
-    out = tmp_path / "out"
-    shutil.copytree(finished / "solve", out / "solve")
-    said = complaint("annotate", write_recipe(tmp_path, out), override)
+def test_solutions_of_another_template_or_limit_are_not_annotated(solved, recipe, override):
+    said = complaint("annotate", recipe, override)
     assert "out/solve was made with" in said
 
 
-def test_responses_of_another_temperature_are_not_reported(finished, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    shutil.rmtree(out / "report")
-    said = complaint("report", write_recipe(tmp_path, out), "evaluate.temperature=0.5")
+def test_responses_of_another_temperature_are_not_reported(copied, recipe):
+    shutil.rmtree(copied / "report")
+    said = complaint("report", recipe, "evaluate.temperature=0.5")
     assert "was made with evaluate.temperature = 1.0, the recipe says 0.5" in said
 
 
-def test_the_same_model_at_another_place_is_the_same_model(finished, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
+def test_the_same_model_at_another_place_is_the_same_model(copied, recipe, tmp_path):
     moved = copy_of_tiny(tmp_path / "moved")
-    result = cruxtune("run", write_recipe(tmp_path, out), f"model.name={moved}")
+    result = cruxtune("run", recipe, f"model.name={moved}")
     assert result.returncode == 0 and "nothing to do" in result.stdout
 
 
-def test_an_evaluation_of_the_base_alone_is_a_run(finished, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    result = cruxtune("run", write_recipe(tmp_path, out), "train.selections=[]")
+def test_an_evaluation_of_the_base_alone_is_a_run(copied, recipe):
+    result = cruxtune("run", recipe, "train.selections=[]")
     assert result.returncode == 0, result.stderr
     assert "nothing is asked for" in result.stdout
 
@@ -177,29 +175,21 @@ def test_a_verb_before_its_time_names_the_one_to_run_first(recipe):
     assert "solve is missing: run `solve` first" in complaint("annotate", recipe)
 
 
-def test_a_damaged_part_is_named(finished, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    recipe = write_recipe(tmp_path, out)
-    shutil.rmtree(out / "annotate")
-    part = out / "solve" / "solutions-00001.parquet"
+def test_a_damaged_part_is_named(copied, recipe):
+    shutil.rmtree(copied / "annotate")
+    part = copied / "solve" / "solutions-00001.parquet"
     part.write_bytes(part.read_bytes()[:-100])
     assert "solutions-00001.parquet is missing or was changed" in complaint("annotate", recipe)
 
 
-def test_nothing_is_left_to_select_is_said_before_training(finished, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    recipe = write_recipe(tmp_path, out)
+def test_nothing_is_left_to_select_is_said_before_training(copied, recipe):
     said = complaint("select", recipe, "select.none={type='strict', min_alternative_prob=1.0}")
     assert "select.none selects none of" in said
 
 
-def test_a_text_longer_than_max_length_is_refused_not_cut(finished, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    shutil.rmtree(out / "train")
-    said = complaint("train", write_recipe(tmp_path, out), "train.max_length=20")
+def test_a_text_longer_than_max_length_is_refused_not_cut(copied, recipe):
+    shutil.rmtree(copied / "train")
+    said = complaint("train", recipe, "train.max_length=20")
     assert "longer than train.max_length = 20" in said
 
 

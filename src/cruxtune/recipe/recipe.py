@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from cruxtune.recipe.engines import EngineSection, TrunkEngineSettings
-from cruxtune.recipe.rules import GradedRule, RandomTokens, Selection, StrictRule, UnionRule
+from cruxtune.recipe.rules import AlternativesRule, GradedRule, RandomTokens, Selection, UnionRule
 from cruxtune.recipe.sections import (
     AnnotateSection,
     ClusterSection,
@@ -82,7 +82,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _evidence_suffices(self) -> Self:
         for name, rule in self.select.items():
-            if isinstance(rule, StrictRule | UnionRule | GradedRule) and rule.k > self.annotate.k:
+            if isinstance(rule, AlternativesRule) and rule.k > self.annotate.k:
                 raise ValueError(
                     f"select.{name}.k = {rule.k} is above annotate.k = {self.annotate.k}: raise the latter"
                 )

@@ -16,29 +16,30 @@ class AllTokens(Settings):
     type: Literal["all"] = "all"
 
 
-class StrictRule(Settings):
-    """Critical if every alternative of rank 2 to k fails (eq. 6); `k = 3` is the paper's CFT."""
+class AlternativesRule(Settings):
+    """Rules that ask what became of the alternatives of rank 2 to k."""
 
-    type: Literal["strict"] = "strict"
     k: Rank = 3
     min_alternative_prob: Probability = 0.0
     """Alternatives less probable than this are not reasonable ones, and are not asked."""
 
 
-class UnionRule(Settings):
+class StrictRule(AlternativesRule):
+    """Critical if every alternative of rank 2 to k fails (eq. 6); `k = 3` is the paper's CFT."""
+
+    type: Literal["strict"] = "strict"
+
+
+class UnionRule(AlternativesRule):
     """Critical if any alternative of rank 2 to k fails (section 4.5)."""
 
     type: Literal["union"] = "union"
-    k: Rank = 3
-    min_alternative_prob: Probability = 0.0
 
 
-class GradedRule(Settings):
+class GradedRule(AlternativesRule):
     """The weight is the number of alternatives of rank 2 to k that fail (section 4.5)."""
 
     type: Literal["graded"] = "graded"
-    k: Rank = 3
-    min_alternative_prob: Probability = 0.0
 
 
 class RandomTokens(Settings):
