@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from commands import artifacts, cruxtune
 
-from cruxtune.errors import RecipeError
+from cruxtune.errors import ArtifactError, ModelError, RecipeError
 from cruxtune.recipe import Recipe, load_recipe
 from cruxtune.records import Grade, Position, Rollout, Solution, TokenWeights, Verdict
-from cruxtune.stages import annotate, select
+from cruxtune.stages import annotate, plan, select
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evidence import covered_solutions, wanted_solutions
 from cruxtune.stages.facts import read_facts
@@ -167,6 +167,17 @@ def test_a_solution_longer_than_the_context_is_left_out_and_all_others_are_used(
     weights = list(read_records(crowded_run / "select/cft", TokenWeights))
     assert sorted(w.solution_id for w in weights) == sorted(fitting) and len(fitting) == 2
     assert [shown.id for shown in shown_solutions(Workspace(recipe))] == fitting
+
+
+def test_where_no_solution_fits_that_is_said(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished / "solve", tmp_path / "out" / "solve")
+    recipe = recipe_of(finished, tmp_path / "out")
+    monkeypatch.setattr("cruxtune.engines.reference.context_length_of", lambda config: 20)
+    with pytest.raises(ModelError, match="every solution is longer than the engine's context"):
+        plan(recipe, seconds=1.0)
+    annotate(recipe)
+    with pytest.raises(ArtifactError, match="has no evidence, as the solutions are longer than the engine's"):
+        select(recipe)
 
 
 def test_left_open_the_evidence_is_completed_where_the_context_is_longer(finished, crowded_run):
