@@ -40,23 +40,27 @@ class Annotator:
 
         All of it, sorted, is the same for any engine and however often it was interrupted.
         """
-        agenda = Agenda(tasks, self.open, self._k, self._is_lazy)
+        agenda = Agenda(tasks, self._open_if_it_fits, self._k, self._is_lazy)
         for continued in self._engine.continue_forks(agenda.take, self._decoding):
             rollouts = self._grade(agenda, continued)
             agenda.settle([fork.stem for fork, _ in continued], rollouts)
             yield agenda.news(rollouts)
         yield agenda.news([])
 
-    def open(self, task: Task) -> Opened | None:
-        """The engine's hold on a solution, and its positions: those that were stored, or else new ones.
+    def fits(self, task: Task) -> bool:
+        """Whether the engine's context can hold the solution with its prompt."""
+        solution = task.solution
+        num_tokens = len(solution.prompt_ids) + len(solution.completion.token_ids)
+        return num_tokens <= self._engine.context_length
 
-        None where the engine's context can't hold the solution.
-        """
+    def open(self, task: Task) -> Opened:
+        """The engine's hold on a solution, and its positions: those that were stored, or else new ones."""
         prompt_ids, ids = task.solution.prompt_ids, task.solution.completion.token_ids
-        if len(prompt_ids) + len(ids) > self._engine.context_length:
-            return None
         stem = self._engine.open_stem(prompt_ids, ids, self._k + len(self._left_out))
         return stem, list(task.positions) or self._positions(task.solution, stem.inspection)
+
+    def _open_if_it_fits(self, task: Task) -> Opened | None:
+        return self.open(task) if self.fits(task) else None
 
     def _grade(self, agenda: Agenda, continued: Sequence[Continued]) -> list[Rollout]:
         tokenizer = self._engine.tokenizer

@@ -133,9 +133,9 @@ class Prober:
             if begun and is_over():
                 return
             task = Task(problems[solution.problem_id], solution)
-            opened = annotator.open(task)
-            if opened is None:
+            if not annotator.fits(task):
                 continue
-            block = Block(solution, [opened[1][index] for index in indices])
+            known = annotator.open(task)[1]
+            block = Block(solution, [known[index] for index in indices])
             begun |= {(solution.id, position.position): block for position in block.positions}
             yield replace(task, positions=block.positions)
