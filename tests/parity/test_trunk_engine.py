@@ -2,24 +2,21 @@
 
 import logging
 import random
+import shutil
 from collections.abc import Iterator, Sequence
+from functools import cache
 
+import numpy as np
 import pytest
 import torch
-from test_reference_engine import EOS, VOCABULARY, words
+from random_models import ARCHITECTURES, EOS, make_model, words
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
-    Olmo2Config,
-    Olmo2ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
 )
 
 from cruxtune.counterfactual import alternatives
@@ -27,7 +24,11 @@ from cruxtune.engines import Decoding, Fork, continue_branches
 from cruxtune.engines.loading import load_both
 from cruxtune.engines.reference import ReferenceEngine
 from cruxtune.engines.trunk import TrunkEngine, trunk_or_reference
+from cruxtune.engines.trunk import kernel as kernel_module
 from cruxtune.engines.trunk.attention import attend, attend_plainly, join
+from cruxtune.engines.trunk.kernel import row_kernel
+from cruxtune.engines.trunk.padded import PaddedCache
+from cruxtune.engines.trunk.paged import PagedCache, Pages
 from cruxtune.engines.trunk.run import Run
 from cruxtune.errors import ModelError
 from cruxtune.models import find_model
@@ -36,34 +37,11 @@ from cruxtune.problems.synthetic import generate_problems
 from cruxtune.records import Branch, Completion, FinishReason
 from cruxtune.verify import StopRule
 
-ARCHITECTURES = {
-    "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
-    "qwen3": (Qwen3Config, Qwen3ForCausalLM, {}),
-    "llama": (LlamaConfig, LlamaForCausalLM, {}),
-    "olmo2": (Olmo2Config, Olmo2ForCausalLM, {}),
-    "mistral": (MistralConfig, MistralForCausalLM, {"sliding_window": None}),
-}
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="this machine has no C compiler")
+WAYS = [pytest.param(True, id="paged", marks=needs_compiler), pytest.param(False, id="padded")]
+"""To keep what branches write: with the kernel or without."""
 TIE = 1e-4
 """Between two logits that the order of a sum can turn round."""
-
-
-def make_model(config_type, model_type, **others):
-    torch.manual_seed(3)
-    config = config_type(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=96,
-        initializer_range=0.6,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=EOS,
-        **others,
-    )
-    return model_type(config).eval()
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -127,13 +105,21 @@ def differences(engine: ReferenceEngine, texts: Sequence[Text], expected, found)
                 yield f"{branch}: {wanted[branch].token_ids} became {got[branch].token_ids}"
 
 
+def engine_of(model, with_kernel: bool, **settings) -> TrunkEngine:
+    """With either of the two ways to keep what branches write."""
+    engine = TrunkEngine(model, words(), with_kernel=with_kernel, **settings)
+    assert type(engine.new_memory(9)).__name__ == ("PagedMemory" if with_kernel else "PaddedMemory")
+    return engine
+
+
+@pytest.mark.parametrize("with_kernel", WAYS)
 @pytest.mark.parametrize(("max_draft", "max_tokens"), [(0, 512), (6, 512), (3, 11)])
-def test_every_branch_becomes_what_the_reference_engine_says(model, max_draft, max_tokens):
+def test_every_branch_becomes_what_the_reference_engine_says(model, max_draft, max_tokens, with_kernel):
     reference = ReferenceEngine(model, words(), batch_size=16)
     texts, decoding = texts_of(reference, 40), Decoding(40)
     expected = continue_all(reference, texts, decoding)
     assert {c.finish_reason for done in expected for c in done.values()} >= {FinishReason.LENGTH}
-    engine = TrunkEngine(model, words(), max_draft=max_draft, max_tokens=max_tokens)
+    engine = engine_of(model, with_kernel, max_draft=max_draft, max_tokens=max_tokens)
     found = continue_all(engine, texts, decoding)
     assert not list(differences(reference, texts, expected, found))
 
@@ -161,7 +147,8 @@ def test_drafts_save_passes_and_change_nothing(qwen2):
     assert counts[6] >= counts[0], "a draft that is not accepted is forwarded in vain"
 
 
-def test_200_solutions_of_the_tiny_model():
+@pytest.mark.parametrize("with_kernel", WAYS)
+def test_200_solutions_of_the_tiny_model(with_kernel):
     loaded, tokenizer = load_both(find_model("tiny"), trust_remote_code=False)
     reference = ReferenceEngine(loaded, tokenizer, batch_size=200)
     encoder = PromptEncoder("cot", tokenizer)
@@ -173,7 +160,7 @@ def test_200_solutions_of_the_tiny_model():
         ids = solution.token_ids
         branches = alternatives(reference.inspect(prompt, ids, 3), ids, 3)
         texts.append((prompt, ids, rng.sample(branches, 1)))
-    engine = trunk_or_reference(TrunkEngine(loaded, tokenizer))
+    engine = trunk_or_reference(TrunkEngine(loaded, tokenizer, with_kernel=with_kernel))
     assert isinstance(engine, TrunkEngine)
     expected, found = (continue_all(each, texts, decoding) for each in (reference, engine))
     assert not list(differences(reference, texts, expected, found))
@@ -231,6 +218,37 @@ def test_what_take_gives_may_depend_on_what_was_told_before(qwen2):
     assert {fork.branch: completion for fork, completion in told} == alone
 
 
+FAILING = [
+    (PaddedCache, "absorb"),
+    (PaddedCache, "drop"),
+    (PaddedCache, "prepare"),
+    (PaddedCache, "__init__"),
+    (PagedCache, "absorb"),
+    (PagedCache, "drop"),
+    (PagedCache, "__init__"),
+    (Pages, "take"),
+]
+
+
+@needs_compiler
+@pytest.mark.parametrize(("owner", "method"), FAILING, ids=lambda each: getattr(each, "__name__", each))
+def test_wherever_memory_runs_out_no_branch_is_lost_or_told_twice(owner, method, qwen2, monkeypatch):
+    engine = engine_of(qwen2, with_kernel=owner is not PaddedCache, max_tokens=64)
+    texts, decoding = texts_of(engine, 40), Decoding(40)
+    expected = continue_all(engine, texts, decoding)
+    plain, calls = getattr(owner, method), []
+
+    def fail_twice(self, *arguments):
+        calls.append(method)
+        if len(calls) in (1, 4):
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(owner, method, fail_twice)
+    assert continue_all(engine, texts, decoding) == expected
+    assert len(calls) > 4 and engine.max_tokens == 16
+
+
 def test_when_memory_runs_out_the_batch_shrinks_and_nothing_is_lost(qwen2, monkeypatch, caplog):
     engine = TrunkEngine(qwen2, words(), max_tokens=64)
     texts = texts_of(engine, 40)
@@ -271,8 +289,9 @@ def test_other_errors_are_not_taken_for_want_of_memory(qwen2, monkeypatch):
         continue_all(engine, texts_of(engine, 10), Decoding(10))
 
 
-def test_little_memory_means_few_branches_at_a_time(qwen2, monkeypatch):
-    engine = TrunkEngine(qwen2, words())
+@pytest.mark.parametrize("with_kernel", WAYS)
+def test_little_memory_means_few_branches_at_a_time(qwen2, monkeypatch, with_kernel):
+    engine = engine_of(qwen2, with_kernel)
     texts = texts_of(engine, 40)
     expected = continue_all(engine, texts, Decoding(40))
     sizes = []
@@ -342,6 +361,54 @@ def test_two_pieces_of_attention_join_to_the_whole(groups):
         query, key, value, attn_mask=mask, scale=0.3, enable_gqa=True
     )
     assert torch.allclose(join(first, first_lse, second, second_lse), whole, atol=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize(("kv_heads", "dim", "value_dim"), [(4, 8, 8), (2, 32, 32), (1, 64, 64), (2, 12, 20)])
+def test_the_kernel_of_rows_gives_what_the_definition_says(kv_heads, dim, value_dim):
+    """Rows of several lengths, one with two tokens, on pages in any order."""
+    torch.manual_seed(0)
+    heads, page, row = 4, 4, np.array([0, 1, 1, 2])
+    column = np.array([0, 6, 7, 11])
+    table = np.array([[5, 0, 0], [3, 0, 0], [4, 1, 2]])
+    keys, values = torch.randn(6, page, kv_heads, dim), torch.randn(6, page, kv_heads, value_dim)
+    query = torch.randn(heads, 4, dim)
+    key, value = torch.randn(kv_heads, 4, dim), torch.randn(kv_heads, 4, value_dim)
+    kernel = row_kernel()
+    assert kernel is not None
+    out, lse = kernel.attend(query, key, value, keys, values, row, column, table, 0.3)
+    for token, (own, last) in enumerate(zip(row, column, strict=True)):
+        seen = [table[own][at // page] * page + at % page for at in range(last + 1)]
+        flat_keys, flat_values = keys.reshape(-1, kv_heads, dim), values.reshape(-1, kv_heads, value_dim)
+        assert torch.equal(flat_keys[seen[-1]], key[:, token])
+        whole = attend_plainly(
+            query[None, :, token : token + 1].reshape(1, kv_heads, -1, dim),
+            flat_keys[seen].transpose(0, 1)[None],
+            flat_values[seen].transpose(0, 1)[None],
+            torch.zeros(1, 1, 1, 1),
+            0.3,
+        )
+        assert torch.allclose(out[token], whole[0].reshape(heads, value_dim), atol=1e-5)
+        assert torch.allclose(lse[token], whole[1].reshape(heads), atol=1e-5)
+
+
+def test_without_a_compiler_there_is_no_kernel(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setattr(kernel_module, "row_kernel", cache(kernel_module.row_kernel.__wrapped__))
+    with caplog.at_level(logging.INFO):
+        assert kernel_module.row_kernel() is None
+    assert "attention without a kernel of its own: [Errno 2]" in caplog.text
+    assert not list(tmp_path.rglob("*.so"))
+
+
+def test_a_source_that_does_not_compile_is_no_obstacle(monkeypatch, tmp_path, caplog):
+    broken = tmp_path / "rows.c"
+    broken.write_text("int attend_rows(", encoding="utf-8")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(kernel_module, "SOURCE", broken)
+    assert kernel_module.row_kernel.__wrapped__() is None
+    assert not list(tmp_path.rglob("rows-*"))
 
 
 def test_the_fast_kernel_gives_what_the_definition_says():

@@ -46,7 +46,7 @@ class ReferenceEngine:
     @torch.inference_mode()
     def inspect(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Inspection:
         """The model's view of every token of a completion, from one forward pass."""
-        self._require_room(len(prompt_ids) + len(completion_ids))
+        require_room(len(prompt_ids) + len(completion_ids), self.context_length)
         ids = torch.tensor([prompt_ids + completion_ids], device=self.model.device)
         logits = self.model(ids, use_cache=False).logits[0, len(prompt_ids) - 1 : -1].float()
         return inspect_logits(logits, ids[0, len(prompt_ids) :], top_k)
@@ -142,9 +142,6 @@ class ReferenceEngine:
             eos_token_id=sorted(self.stop_token_ids),
             pad_token_id=self._pad_id,
         )
-
-    def _require_room(self, num_tokens: int) -> None:
-        require_room(num_tokens, self.context_length)
 
 
 def inspect_logits(logits: Float[Tensor, "completion vocab"], token_ids: Tensor, top_k: int) -> Inspection:

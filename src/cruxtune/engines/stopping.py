@@ -7,6 +7,7 @@ import torch
 from transformers import StoppingCriteria
 
 from cruxtune.engines.engine import Decoding
+from cruxtune.engines.texts import Ending
 from cruxtune.records import TokenIds
 
 EVERY = 8
@@ -26,36 +27,29 @@ def stopping_criteria(
 
 
 class TextEnd(StoppingCriteria):
-    """Ends a row once its text holds a stop string or is settled.
-
-    Stop strings are looked for in the last tokens only, and not in the prefix of a branch: some rows are
-    written further than needed.
-    """
+    """Ends a row once its text holds a stop string or is settled."""
 
     def __init__(self, tokenizer: Any, decoding: Decoding, prefixes: Sequence[TokenIds]) -> None:
-        self._prefixes = prefixes
         self._tokenizer = tokenizer
         self._decoding = decoding
-        self._window = EVERY + max((len(string.encode()) for string in decoding.stop), default=0)
+        self._prefixes = prefixes
+        self._endings: list[Ending] = []
         self._step = 0
         self._done: list[bool] = []
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        """Which rows have ended; a token is at least a byte, so a stop string lies within the window."""
+        """Which rows have ended."""
         self._step += 1
         self._done = self._done or [False] * len(input_ids)
         if self._step % EVERY == 0:
             rows = input_ids[:, -self._step :].tolist()
-            prefixes = self._prefixes or [[]] * len(rows)
+            self._endings = self._endings or self._endings_of(len(rows))
             self._done = [
-                done or self._has_ended(prefix, row)
-                for done, prefix, row in zip(self._done, prefixes, rows, strict=True)
+                done or ending.has_just_come(row, EVERY)
+                for done, ending, row in zip(self._done, self._endings, rows, strict=True)
             ]
         return torch.tensor(self._done, device=input_ids.device)
 
-    def _has_ended(self, prefix: TokenIds, ids: TokenIds) -> bool:
-        is_settled = self._decoding.is_settled
-        if is_settled and is_settled(self._tokenizer.decode([*prefix, *ids], skip_special_tokens=True)):
-            return True
-        text = self._tokenizer.decode(ids[-self._window :], skip_special_tokens=False)
-        return any(string in text for string in self._decoding.stop)
+    def _endings_of(self, num_rows: int) -> list[Ending]:
+        prefixes = self._prefixes or [[]] * num_rows
+        return [Ending(self._tokenizer, self._decoding, list(prefix)) for prefix in prefixes]

@@ -1,6 +1,7 @@
 """Token ids as texts: whole completions, and the share of each token."""
 
 from bisect import bisect_left
+from functools import cached_property
 from typing import Any
 
 from cruxtune.engines.engine import Decoding
@@ -77,9 +78,19 @@ class Ending:
         self._tokenizer = tokenizer
         self._decoding = decoding
         self._prefix = prefix
-        before = tokenizer.decode(prefix, skip_special_tokens=False) if decoding.stop else ""
-        longest = max((len(string) for string in decoding.stop), default=1)
-        self._overlap = before[max(0, len(before) - longest + 1) :]
+
+    @cached_property
+    def _overlap(self) -> str:
+        """The end of the prefix, in which a stop string may begin."""
+        before = self._tokenizer.decode(self._prefix, skip_special_tokens=False)
+        longest = max(map(len, self._decoding.stop), default=1)
+        return before[max(0, len(before) - longest + 1) :]
+
+    def has_just_come(self, ids: TokenIds, num_new: int) -> bool:
+        """Whether it has come, if it had not so many tokens ago; takes a look at the last ones first."""
+        if self._is_settled(ids):
+            return True
+        return self._may_have_stopped(ids, num_new) and self._stop_start(ids) is not None
 
     def has_come(self, ids: TokenIds) -> bool:
         return self._stop_start(ids) is not None or self._is_settled(ids)
@@ -102,6 +113,13 @@ class Ending:
         text = self._overlap + self._raw_text(ids)
         starts = [index for index in map(text.find, self._decoding.stop) if index >= 0]
         return min(starts) - len(self._overlap) if starts else None
+
+    def _may_have_stopped(self, ids: TokenIds, num_new: int) -> bool:
+        """Whether the last tokens hold a stop string; a token is at least a byte of it."""
+        num_tokens = num_new + max((len(string.encode()) for string in self._decoding.stop), default=0)
+        last = ids[-num_tokens:] if len(ids) >= num_tokens else (self._prefix + ids)[-num_tokens:]
+        text = self._tokenizer.decode(last, skip_special_tokens=False)
+        return any(string in text for string in self._decoding.stop)
 
     def _raw_text(self, ids: TokenIds) -> str:
         return suffix_text(self._tokenizer, self._prefix, ids, skip_special_tokens=False)

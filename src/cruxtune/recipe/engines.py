@@ -38,6 +38,8 @@ class TrunkEngineSettings(LocalEngineSettings):
     """Most tokens of the original solution that are verified at once; 0 never drafts."""
     max_tokens: PositiveInt | None = None
     """Most tokens in one forward pass; when absent, chosen for the device and its free memory."""
+    kernel: bool = True
+    """On a CPU, compile a part of the attention with the machine's C compiler, if it has one."""
 
 
 class VllmEngineSettings(EngineSettings):

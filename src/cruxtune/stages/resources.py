@@ -57,7 +57,14 @@ def _open_transformers(
     if isinstance(settings, ReferenceEngineSettings):
         return ReferenceEngine(loaded, tokenizer, settings.batch_size)
     return trunk_or_reference(
-        TrunkEngine(loaded, tokenizer, settings.batch_size, settings.max_draft, settings.max_tokens)
+        TrunkEngine(
+            loaded,
+            tokenizer,
+            settings.batch_size,
+            settings.max_draft,
+            settings.max_tokens,
+            with_kernel=settings.kernel,
+        )
     )
 
 

@@ -42,7 +42,7 @@ def attend(
     query: Float[Tensor, "batch heads queries dim"],
     key: Float[Tensor, "batch kv_heads keys dim"],
     value: Float[Tensor, "batch kv_heads keys dim"],
-    mask: Float[Tensor, "masks 1 queries keys"] | None,
+    mask: Float[Tensor, "masks 1 queries keys"],
     scale: float,
 ) -> tuple[Float[Tensor, "batch heads queries dim"], Float[Tensor, "batch heads queries"]]:
     """Softmax attention and the log of its normaliser; heads that share a key share one product.
@@ -53,14 +53,12 @@ def attend(
     groups = heads // key.shape[1]
     if groups > 1:
         query = query.reshape(batch, key.shape[1], groups * queries, dim)
-        mask = None if mask is None else mask.repeat(1, 1, groups, 1)
+        mask = mask.repeat(1, 1, groups, 1)
     out, lse = _attend(query, key, value, mask, scale)
     return out.reshape(batch, heads, queries, dim), lse.reshape(batch, heads, queries)
 
 
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
-) -> tuple[Tensor, Tensor]:
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     if query.device.type == "cpu":
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, False, attn_mask=mask, scale=scale
@@ -69,12 +67,10 @@ def _attend(
 
 
 def attend_plainly(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
     """The same by its definition, on any device."""
-    scores = torch.matmul(query, key.transpose(2, 3)).float() * scale
-    if mask is not None:
-        scores += mask
+    scores = torch.matmul(query, key.transpose(2, 3)).float() * scale + mask
     lse = scores.logsumexp(-1, keepdim=True)
     return torch.matmul((scores - lse).exp().to(value.dtype), value), lse[..., 0]
 

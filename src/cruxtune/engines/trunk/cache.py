@@ -1,93 +1,100 @@
-"""Keys and values of what branches write."""
+"""Keys and values of what branches write: what a cohort asks of the memory that keeps them."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cruxtune.engines.trunk.capacity import Memory
 from cruxtune.engines.trunk.stem import TrunkStem
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the tokens of a pass go: a table of a cohort's rows, with gaps behind the shorter ones."""
+
+    columns: Int[np.ndarray, "rows width"]
+    is_used: Bool[np.ndarray, "rows width"]
+
+    @property
+    def last(self) -> Int[np.ndarray, " rows"]:
+        """The last column of each row."""
+        return self.columns[:, 0] + self.is_used.sum(axis=1) - 1
+
+    @property
+    def row_of_token(self) -> Int[np.ndarray, " tokens"]:
+        return np.ascontiguousarray(np.nonzero(self.is_used)[0])
+
+    @property
+    def column_of_token(self) -> Int[np.ndarray, " tokens"]:
+        return self.columns[self.is_used]
+
+
+class Removal:
+    """Rows go; the last ones that stay move into their places."""
+
+    def __init__(self, has_ended: Bool[np.ndarray, " rows"]) -> None:
+        self.has_ended = has_ended
+        self.num_kept = int((~has_ended).sum())
+        self.holes: Int[np.ndarray, " moved"] = np.flatnonzero(has_ended[: self.num_kept])
+        self.movers: Int[np.ndarray, " moved"] = self.num_kept + np.flatnonzero(~has_ended[self.num_kept :])
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """What is left of an array with one entry a row."""
+        rows[self.holes] = rows[self.movers]
+        return rows[: self.num_kept]
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """Keys and values of the rows of one cohort."""
+
+    pads: bool
+    """Whether rows cost as much as the longest beside them."""
+
+    def prepare(self, places: Places) -> None:
+        """Room for the tokens of a pass, and all that is the same for every layer."""
+        ...
+
+    def attend(
+        self,
+        layer: int,
+        query: Float[Tensor, "heads tokens dim"],
+        key: Float[Tensor, "kv_heads tokens dim"],
+        value: Float[Tensor, "kv_heads tokens value_dim"],
+        scale: float,
+    ) -> tuple[Float[Tensor, "tokens heads value_dim"], Float[Tensor, "tokens heads"]]:
+        """Attention of one layer to what each row wrote itself, and the log of its normaliser."""
+        ...
+
+    def drop(self, removal: Removal, longest: int) -> None:
+        """Let rows go; no row that stays has more than `longest` tokens."""
+        ...
+
+    def absorb(self, other: Any) -> None:
+        """Take over all rows of another cache, behind those here."""
+        ...
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """What caches are made in: no more of it than the device has free."""
+
+    def num_fitting(self, stem: TrunkStem, num_tokens: int) -> int:
+        """How many more rows of so many tokens there is room for."""
+        ...
+
+    def new_cache(self, stem: TrunkStem, num_rows: int, num_tokens: int) -> Any:
+        """A cache for rows that will probably have so many tokens."""
+        ...
+
+    def clear(self) -> None:
+        """Leave what is not in use to the system."""
+        ...
 
 
 def bytes_per_token(stem: TrunkStem) -> int:
     """Of one row's keys and values in all layers."""
     per_layer = sum(like.shape[1] * like.shape[3] * like.itemsize for like in (stem.keys[0], stem.values[0]))
     return len(stem.keys) * per_layer
-
-
-CLEAN = 16
-"""Columns that are made clean at a time."""
-
-
-class Cache:
-    """Keys and values of the rows of a cohort, growing with what they write.
-
-    Columns that any row has reached are clean in all rows: what they hold is finite, written or zero, so that
-    behind a mask it counts for nothing. Memory beyond is not touched.
-    """
-
-    keys: Float[Tensor, "layers rows capacity kv_heads dim"]
-    values: Float[Tensor, "layers rows capacity kv_heads dim"]
-
-    def __init__(self, stem: TrunkStem, num_rows: int, capacity: int, memory: Memory) -> None:
-        self._memory = memory
-        self.keys, self.values = (
-            memory.take(like, (len(stem.keys), num_rows, capacity, like.shape[1], like.shape[3]))
-            for like in (stem.keys[0], stem.values[0])
-        )
-        self._num_clean = 0
-
-    def reserve(self, num_rows: int, length: int) -> None:
-        """Room for `length` tokens in each of the first rows."""
-        if length > self.keys.shape[2]:
-            self._move(num_rows, num_rows, length * 3 // 2)
-        if length > self._num_clean:
-            end = min(length + CLEAN, self.keys.shape[2])
-            for block in (self.keys, self.values):
-                block[:, :num_rows, self._num_clean : end] = 0
-            self._num_clean = end
-
-    def shrink(self, num_rows: int) -> None:
-        """Give memory back once most rows have gone, if it is wanted."""
-        if self._memory.is_tight and num_rows <= self.keys.shape[1] // 4:
-            self._move(num_rows, num_rows, self.keys.shape[2])
-
-    def absorb(self, num_rows: int, other: "Cache", num_others: int) -> None:
-        """Behind the first rows here, the first rows of another cache, which is given back."""
-        total, capacity = num_rows + num_others, max(self.keys.shape[2], other._num_clean)
-        if total > self.keys.shape[1] or capacity > self.keys.shape[2]:
-            self._move(num_rows, total, capacity)
-        if other._num_clean > self._num_clean:
-            self.reserve(num_rows, other._num_clean)
-        for own, theirs in ((self.keys, other.keys), (self.values, other.values)):
-            own[:, num_rows:total, : other._num_clean] = theirs[:, :num_others, : other._num_clean]
-            own[:, num_rows:total, other._num_clean : self._num_clean] = 0
-        other.give_back()
-
-    def give_back(self) -> None:
-        for block in (self.keys, self.values):
-            self._memory.give_back(block)
-
-    def write(self, layer: int, row: Tensor, column: Tensor, key: Tensor, value: Tensor) -> None:
-        """Keys and values [kv_heads, tokens, dim] of tokens, to their rows and columns."""
-        self.keys[layer][row, column] = key.transpose(0, 1)
-        self.values[layer][row, column] = value.transpose(0, 1)
-
-    def move(self, sources: Int[np.ndarray, " rows"], targets: Int[np.ndarray, " rows"], length: int) -> None:
-        """Copy the first `length` tokens of some rows to others."""
-        source, target = (torch.as_tensor(rows, device=self.keys.device) for rows in (sources, targets))
-        for cache in (self.keys, self.values):
-            cache[:, target, :length] = cache[:, source, :length]
-
-    def _move(self, num_kept: int, num_rows: int, capacity: int) -> None:
-        """The first rows, in blocks of another size; the old ones are free."""
-        self.keys, self.values = (
-            self._moved(old, num_kept, num_rows, capacity) for old in (self.keys, self.values)
-        )
-
-    def _moved(self, old: Tensor, num_kept: int, num_rows: int, capacity: int) -> Tensor:
-        layers, _, _, heads, dim = old.shape
-        new = self._memory.take(old, (layers, num_rows, capacity, heads, dim))
-        new[:, :num_kept, : self._num_clean] = old[:, :num_kept, : self._num_clean]
-        self._memory.give_back(old)
-        return new

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from cruxtune.engines.engine import Fork
-from cruxtune.engines.trunk.cache import Cache
-from cruxtune.engines.trunk.capacity import Memory
+from cruxtune.engines.trunk.cache import Cache, Memory, Removal
 from cruxtune.engines.trunk.drafts import NOWHERE
 from cruxtune.engines.trunk.stem import TrunkStem
 from cruxtune.records import TokenIds
@@ -58,7 +57,7 @@ class Cohort:
         """Where in the solution a row's draft begins; a branch starts as if one token had been swapped."""
         self.draft_length = np.full(len(forks), min(START_DRAFT, max_draft))
         self._max_draft = max_draft
-        self.cache = Cache(stem_of(forks[0]), len(forks), capacity, memory)
+        self.cache: Cache = memory.new_cache(stem_of(forks[0]), len(forks), capacity)
 
     def __len__(self) -> int:
         return len(self.forks)
@@ -107,30 +106,24 @@ class Cohort:
             own = self.stems[rows] == stem
             place[rows[own]] = stem.drafts.follow(before[own], last[rows[own]], nearby[rows[own]])
 
-    def drop(self, has_ended: np.ndarray) -> None:
-        """Let rows go; the last rows move into their places."""
-        kept = int((~has_ended).sum())
-        holes = np.flatnonzero(has_ended[:kept])
-        movers = kept + np.flatnonzero(~has_ended[kept:])
+    def drop(self, has_ended: Bool[np.ndarray, " rows"]) -> None:
+        """Let rows go."""
+        if not has_ended.any():
+            return
+        removal = Removal(has_ended)
         for name in _ROW_ARRAYS:
-            array = getattr(self, name)
-            array[holes] = array[movers]
-            setattr(self, name, array[:kept])
-        if len(holes):
-            self.cache.move(movers, holes, int(self.length[holes].max()))
-        if kept:
-            self.cache.shrink(kept)
-        else:
-            self.cache.give_back()
+            setattr(self, name, removal.of(getattr(self, name)))
+        self.cache.drop(removal, int(self.length.max(initial=0)))
 
     def absorb(self, other: "Cohort") -> None:
-        """Take over all rows of another cohort."""
-        self.cache.absorb(len(self), other.cache, len(other))
+        """Take over all rows of another cohort, which has none then."""
+        self.cache.absorb(other.cache)
         for name in ("tokens", "text"):
             self._widen(name, getattr(other, name).shape[1])
             other._widen(name, getattr(self, name).shape[1])
         for name in _ROW_ARRAYS:
             setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
+            setattr(other, name, getattr(other, name)[:0])
 
     def _widen(self, name: str, width: int) -> None:
         """At least so many columns in one of the tables."""

@@ -40,9 +40,9 @@ class Endings:
             suspects |= before // EVERY < after // EVERY
         return suspects
 
-    def has_come(self, fork: Fork, ids: TokenIds) -> bool:
-        """Whether the text of a row has ended."""
-        return Ending(self._tokenizer, self._decoding, fork.prefix).has_come(ids)
+    def has_come(self, fork: Fork, ids: TokenIds, num_new: int) -> bool:
+        """Whether the text of a row has ended with one of so many last tokens."""
+        return Ending(self._tokenizer, self._decoding, fork.prefix).has_just_come(ids, num_new)
 
 
 def _closing_tokens(

@@ -9,18 +9,22 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, TakeFork
+from cruxtune.engines.facts import require_room
 from cruxtune.engines.memory import free_bytes
 from cruxtune.engines.reference import ReferenceEngine, inspect_logits
 from cruxtune.engines.texts import finish
 from cruxtune.engines.trunk.attention import Step, trunk_attention
+from cruxtune.engines.trunk.cache import Memory
 from cruxtune.engines.trunk.capacity import (
     MEMORY_SHARE,
-    Memory,
     good_number_of_tokens,
     is_out_of_memory,
 )
 from cruxtune.engines.trunk.drafts import DraftIndex
 from cruxtune.engines.trunk.endings import Endings
+from cruxtune.engines.trunk.kernel import row_kernel, suits
+from cruxtune.engines.trunk.padded import PaddedMemory
+from cruxtune.engines.trunk.paged import PagedMemory, num_pages
 from cruxtune.engines.trunk.run import Run
 from cruxtune.engines.trunk.stem import TrunkPass, TrunkStem
 from cruxtune.engines.trunk.step import BranchPass
@@ -41,10 +45,12 @@ class TrunkEngine(ReferenceEngine):
         batch_size: int = 64,
         max_draft: int = 6,
         max_tokens: int | None = None,
+        with_kernel: bool = True,
     ) -> None:
         super().__init__(model, tokenizer, batch_size)
         self.max_draft = max_draft
         self.max_tokens = max_tokens or good_number_of_tokens(model.device)
+        self._kernel = row_kernel() if with_kernel and suits(model) else None
         self.num_forwarded = 0
         """Tokens that went through the model for branches: what drafting and sharing are measured by."""
         embedding: Any = model.get_input_embeddings()
@@ -56,7 +62,7 @@ class TrunkEngine(ReferenceEngine):
 
     def open_stem(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> TrunkStem:
         """One forward pass over prompt and completion gives the trunk and the alternatives."""
-        self._require_room(len(prompt_ids) + len(completion_ids))
+        require_room(len(prompt_ids) + len(completion_ids), self.context_length)
         try:
             return self._open_stem(prompt_ids, completion_ids, top_k)
         except RuntimeError as error:
@@ -80,7 +86,7 @@ class TrunkEngine(ReferenceEngine):
     def continue_forks(self, take: TakeFork, decoding: Decoding) -> Iterator[list[Continued]]:
         """Branches enter as there is room for them and leave as they end."""
         endings = Endings(self.tokenizer, self.stop_token_ids, self.vocabulary, decoding)
-        return Run(self, take, decoding, endings, self._new_memory).steps()
+        return Run(self, take, decoding, endings, lambda: self.new_memory(decoding.max_new_tokens)).steps()
 
     def forward(self, step: BranchPass) -> Int[Tensor, " tokens"]:
         """The most probable next token after each token of a pass."""
@@ -92,14 +98,15 @@ class TrunkEngine(ReferenceEngine):
         self.num_forwarded += token_ids.shape[1]
         return self._logits(token_ids, positions, step)
 
-    def room_for(self, fork: Fork, decoding: Decoding) -> int:
-        return fork.room(decoding, self.context_length)
-
     def complete(self, fork: Fork, ids: TokenIds, decoding: Decoding) -> Continued:
         return fork, finish(self.tokenizer, ids, self.stop_token_ids, decoding, fork.prefix)
 
-    def _new_memory(self) -> Memory:
-        return Memory(int(MEMORY_SHARE * free_bytes(self.model.device)))
+    def new_memory(self, max_new_tokens: int) -> Memory:
+        """For the keys and values of branches that write no more than so many tokens."""
+        limit = int(MEMORY_SHARE * free_bytes(self.model.device))
+        if self._kernel is None:
+            return PaddedMemory(limit)
+        return PagedMemory(self._kernel, limit, self.max_tokens * num_pages(max_new_tokens))
 
     def _logits(self, ids: Tensor, positions: Tensor, step: Step, last: int = 0) -> Tensor:
         """Of the `last` tokens, of all if 0."""

@@ -7,12 +7,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, TakeFork
-from cruxtune.engines.trunk.cache import bytes_per_token
-from cruxtune.engines.trunk.capacity import Memory, is_out_of_memory
+from cruxtune.engines.trunk.cache import Memory
+from cruxtune.engines.trunk.capacity import is_out_of_memory
 from cruxtune.engines.trunk.cohort import Cohort, expected_length, stem_of
 from cruxtune.engines.trunk.endings import Endings
 from cruxtune.engines.trunk.step import Block, BranchPass, longest_draft
@@ -31,13 +31,11 @@ class Model(Protocol):
 
     max_tokens: int
     max_draft: int
-    num_forwarded: int
+    context_length: int
 
     def forward(self, step: BranchPass) -> Int[Tensor, " tokens"]:
         """The most probable next token after each token of a pass."""
         ...
-
-    def room_for(self, fork: Fork, decoding: Decoding) -> int: ...
 
     def complete(self, fork: Fork, ids: TokenIds, decoding: Decoding) -> Continued: ...
 
@@ -90,43 +88,48 @@ class Run:
         due: list[Fork] = []
         while len(due) < room and (fork := self._waiting.popleft() if self._waiting else self._take()):
             first = np.array([[fork.branch.token_id]])
-            if self._endings.at_stop_token(first)[0] or self._model.room_for(fork, self._decoding) <= 0:
+            if (
+                self._endings.at_stop_token(first)[0]
+                or fork.room(self._decoding, self._model.context_length) <= 0
+            ):
                 done.append(self._model.complete(fork, [fork.branch.token_id], self._decoding))
             else:
                 due.append(fork)
         return done, due
 
+    def _room(self, fork: Fork) -> int:
+        return fork.room(self._decoding, self._model.context_length)
+
     @torch.inference_mode()
     def _start(self, forks: Sequence[Fork]) -> None:
         """A cohort of as many of the forks as memory holds; the others wait."""
-        free = self._memory.limit - self._memory.num_lent
-        row_bytes = max(map(expected_length, forks)) * bytes_per_token(stem_of(forks[0]))
-        fitting = max(free // row_bytes, 0 if self._cohorts else 1)
-        self._waiting.extend(forks[fitting:])
-        forks = forks[:fitting]
-        rooms = [self._model.room_for(fork, self._decoding) for fork in forks]
+        self._waiting.extendleft(reversed(forks))
         try:
+            fitting = self._memory.num_fitting(stem_of(forks[0]), max(map(expected_length, forks)))
+            forks = forks[: max(fitting, 0 if self._cohorts else 1)]
+            rooms = [self._room(fork) for fork in forks]
             if forks:
                 self._cohorts.append(Cohort(forks, rooms, self._model.max_draft, self._memory))
         except RuntimeError as error:
-            self._waiting.extend(forks)
             self._start_smaller(error)
-
-    def _advance(self) -> list[Continued]:
-        try:
-            before, cohorts = self._forward(), self._cohorts
-            done = [
-                continued
-                for cohort, length in zip(cohorts, before, strict=True)
-                for continued in self._collect(cohort, length)
-            ]
-            self._cohorts = merged([cohort for cohort in cohorts if len(cohort)])
-        except RuntimeError as error:
-            self._start_smaller(error)
-            return []
-        return done
+        else:
+            for _ in forks:
+                self._waiting.popleft()
 
     @torch.inference_mode()
+    def _advance(self) -> list[Continued]:
+        """One pass; what has ended is told whatever happens afterwards."""
+        done: list[Continued] = []
+        try:
+            for cohort, before in zip(self._cohorts, self._forward(), strict=True):
+                has_ended = self._has_ended(cohort, before)
+                done += self._completed(cohort, has_ended)
+                cohort.drop(has_ended)
+            self._cohorts = merged([cohort for cohort in self._cohorts if len(cohort)])
+        except RuntimeError as error:
+            self._start_smaller(error)
+        return done
+
     def _forward(self) -> list[np.ndarray]:
         """One pass over all rows; returns the lengths that they had before."""
         num_free = self._model.max_tokens - sum(map(len, self._cohorts))
@@ -137,21 +140,20 @@ class Run:
         step.accept(best.cpu().numpy())
         return before
 
-    @torch.inference_mode()
-    def _collect(self, cohort: Cohort, before: np.ndarray) -> list[Continued]:
-        """Take out the rows that have ended."""
+    def _has_ended(self, cohort: Cohort, before: np.ndarray) -> Bool[np.ndarray, " rows"]:
+        """Which rows of a cohort, that had these lengths before the pass."""
         columns = before[:, None] + 1 + np.arange(int((cohort.length - before).max()))
         new = np.take_along_axis(cohort.tokens, np.minimum(columns, cohort.length[:, None]), axis=1)
         has_ended = self._endings.at_stop_token(new) | (cohort.length >= cohort.room)
         for row in np.flatnonzero(self._endings.suspects(new, before, cohort.length) & ~has_ended).tolist():
-            has_ended[row] = self._endings.has_come(cohort.forks[row], cohort.written(row))
-        done = [
+            has_ended[row] = self._endings.has_come(cohort.forks[row], cohort.written(row), new.shape[1])
+        return has_ended
+
+    def _completed(self, cohort: Cohort, has_ended: Bool[np.ndarray, " rows"]) -> list[Continued]:
+        return [
             self._model.complete(cohort.forks[row], cohort.written(row), self._decoding)
             for row in np.flatnonzero(has_ended).tolist()
         ]
-        if done:
-            cohort.drop(has_ended)
-        return done
 
     def _start_smaller(self, error: RuntimeError) -> None:
         """After memory ran out: the branches under way start again, half as many at a time."""
@@ -169,7 +171,6 @@ class Run:
         self._memory = self._new_memory()
 
 
-@torch.inference_mode()
 def merged(cohorts: Sequence[Cohort]) -> list[Cohort]:
     """Fewer cohorts, where padding rows to a common length costs less than a call."""
     kept: list[Cohort] = []
@@ -183,4 +184,6 @@ def merged(cohorts: Sequence[Cohort]) -> list[Cohort]:
 
 def _num_padded(longer: Cohort, shorter: Cohort) -> int:
     """Keys that are masked in a call for both."""
+    if not longer.cache.pads:
+        return 0
     return len(shorter) * int(longer.length.max() - shorter.length.max())

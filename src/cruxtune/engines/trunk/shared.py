@@ -30,17 +30,16 @@ class Chunk:
 class SharedTrunks:
     """The tokens of a pass, ordered by stem and by how far they see."""
 
-    def __init__(
-        self, stems: np.ndarray, prefix: Int[np.ndarray, " tokens"], device: torch.device, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, stems: np.ndarray, prefix: Int[np.ndarray, " tokens"]) -> None:
         numbers = {stem: number for number, stem in enumerate(dict.fromkeys(stems))}
         number = np.array([numbers[stem] for stem in stems])
         order = np.lexsort((prefix, number))
         bounds = np.searchsorted(number[order], np.arange(len(numbers) + 1)).tolist()
+        device = stems[0].keys[0].device
         self._order = torch.as_tensor(order, device=device)
         self._place = torch.as_tensor(np.argsort(order), device=device)
         self._chunks = [
-            _make_chunk(stem, start, min(start + CHUNK, bounds[n + 1]), prefix[order], device, dtype)
+            _make_chunk(stem, start, min(start + CHUNK, bounds[n + 1]), prefix[order])
             for stem, n in numbers.items()
             for start in range(bounds[n], bounds[n + 1], CHUNK)
         ]
@@ -62,15 +61,8 @@ class SharedTrunks:
             yield attend(query[None, :, chunk.start : chunk.end], keys, values, chunk.mask, scale)
 
 
-def _make_chunk(
-    stem: TrunkStem,
-    start: int,
-    end: int,
-    prefix: Int[np.ndarray, " tokens"],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Chunk:
-    num_keys = int(prefix[end - 1])
-    seen = torch.as_tensor(prefix[start:end], device=device)[:, None]
-    mask = hide(torch.arange(num_keys, device=device) >= seen, dtype)
+def _make_chunk(stem: TrunkStem, start: int, end: int, prefix: Int[np.ndarray, " tokens"]) -> Chunk:
+    num_keys, keys = int(prefix[end - 1]), stem.keys[0]
+    seen = torch.as_tensor(prefix[start:end], device=keys.device)[:, None]
+    mask = hide(torch.arange(num_keys, device=keys.device) >= seen, keys.dtype)
     return Chunk(stem, start, end, num_keys, mask[None, None])

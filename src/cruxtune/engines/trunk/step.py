@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from cruxtune.engines.trunk.attention import attend, hide, join
+from cruxtune.engines.trunk.attention import join
+from cruxtune.engines.trunk.cache import Places
 from cruxtune.engines.trunk.cohort import Cohort
 from cruxtune.engines.trunk.drafts import NOWHERE
 from cruxtune.engines.trunk.shared import SharedTrunks
@@ -41,7 +42,7 @@ class Block:
         places = np.minimum(cohort.place[:, None] + offsets[:-1], cohort.text_length[:, None] - 1)
         self.table[:, 1:] = cohort.text[rows, places]
         self.is_used = offsets <= self.drafted[:, None]
-        self._columns = cohort.length[:, None] + offsets
+        self.columns: Int[np.ndarray, "rows width"] = cohort.length[:, None] + offsets
         self.num_tokens = int(self.is_used.sum())
 
     @property
@@ -50,50 +51,11 @@ class Block:
 
     @property
     def positions(self) -> Int[np.ndarray, " tokens"]:
-        return (self.cohort.prefix[:, None] + self._columns)[self.is_used]
+        return (self.cohort.prefix[:, None] + self.columns)[self.is_used]
 
     @property
     def rows(self) -> Int[np.ndarray, " tokens"]:
         return np.nonzero(self.is_used)[0]
-
-    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
-        """All that is the same for the attention of every layer."""
-        columns = self._columns[self.is_used]
-        self._num_keys = int(columns.max()) + 1
-        self.cohort.cache.reserve(len(self.cohort), self._num_keys)
-        self._row = torch.as_tensor(self.rows, device=device)
-        self._column = torch.as_tensor(columns, device=device)
-        self._has_gaps = not self.is_used.all()
-        if self._has_gaps:
-            used = self.is_used.reshape(-1)
-            self._token_at = torch.as_tensor(np.where(used, np.cumsum(used) - 1, 0), device=device)
-            self._used = torch.as_tensor(np.flatnonzero(used), device=device)
-        last_seen = torch.as_tensor(self._columns, device=device)[..., None]
-        hidden = torch.arange(self._num_keys, device=device) > last_seen
-        self._mask = hide(hidden, dtype)[:, None]
-
-    def attend(
-        self,
-        layer: int,
-        query: Float[Tensor, "heads tokens dim"],
-        key: Float[Tensor, "kv_heads tokens dim"],
-        value: Float[Tensor, "kv_heads tokens dim"],
-        scale: float,
-    ) -> tuple[Float[Tensor, "tokens heads dim"], Float[Tensor, "tokens heads"]]:
-        """Attention of one layer to what each row wrote itself, and the log of its normaliser."""
-        self.cohort.cache.write(layer, self._row, self._column, key, value)
-        rows, width = self.table.shape
-        keys, values = (
-            cache[layer, :rows, : self._num_keys].transpose(1, 2)
-            for cache in (self.cohort.cache.keys, self.cohort.cache.values)
-        )
-        heads, _, dim = query.shape
-        filled = query[:, self._token_at] if self._has_gaps else query
-        by_row = filled.reshape(heads, rows, width, dim).transpose(0, 1)
-        out, lse = attend(by_row, keys, values, self._mask, scale)
-        out = out.transpose(1, 2).reshape(rows * width, heads, -1)
-        lse = lse.transpose(1, 2).reshape(rows * width, heads)
-        return (out[self._used], lse[self._used]) if self._has_gaps else (out, lse)
 
 
 class BranchPass:
@@ -105,12 +67,11 @@ class BranchPass:
 
     def inputs(self, device: torch.device) -> tuple[Int[Tensor, "1 tokens"], Int[Tensor, "1 tokens"]]:
         """Token ids and their positions in their texts, with all made ready for them."""
-        dtype = self._blocks[0].cohort.cache.keys.dtype
         for block in self._blocks:
-            block.prepare(device, dtype)
+            block.cohort.cache.prepare(Places(block.columns, block.is_used))
         stems = np.concatenate([block.cohort.stems[block.rows] for block in self._blocks])
         prefix = np.concatenate([block.cohort.prefix[block.rows] for block in self._blocks])
-        self._trunks = SharedTrunks(stems, prefix, device, dtype)
+        self._trunks = SharedTrunks(stems, prefix)
         token_ids = np.concatenate([block.token_ids for block in self._blocks])
         positions = np.concatenate([block.positions for block in self._blocks])
         return (
@@ -122,7 +83,7 @@ class BranchPass:
         """Attention to the trunks, and to what each branch wrote itself."""
         parts = (tensor.split(self._sizes, dim=1) for tensor in (query, key, value))
         pieces = zip(self._blocks, *parts, strict=True)
-        own = [block.attend(layer, q, k, v, scale) for block, q, k, v in pieces]
+        own = [block.cohort.cache.attend(layer, q, k, v, scale) for block, q, k, v in pieces]
         to_own, own_lse = (torch.cat(each) for each in zip(*own, strict=True))
         return join(*self._trunks.attend(layer, query, scale), to_own, own_lse)
 

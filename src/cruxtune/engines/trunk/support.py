@@ -8,7 +8,6 @@ from transformers import PreTrainedModel
 from cruxtune.engines.engine import Fork
 from cruxtune.engines.reference import ReferenceEngine
 from cruxtune.engines.trunk.attention import UnsupportedAttention
-from cruxtune.engines.trunk.capacity import Memory
 from cruxtune.engines.trunk.cohort import START_DRAFT, Cohort
 from cruxtune.engines.trunk.engine import TrunkEngine
 from cruxtune.engines.trunk.step import Block, BranchPass
@@ -49,7 +48,7 @@ def _try_out(engine: TrunkEngine) -> str | None:
     words = [i for i in range(engine.vocabulary) if i not in engine.stop_token_ids][:12]
     stem = engine.open_stem(words[:4], words[4:], 2)
     fork = Fork(stem, Branch(position=2, rank=2, token_id=words[6], probability=0.0))
-    cohort = Cohort([fork], [len(words)], START_DRAFT, Memory(2**62))
+    cohort = Cohort([fork], [len(words)], START_DRAFT, engine.new_memory(len(words) + START_DRAFT))
     found = engine.logits(BranchPass([Block(cohort, START_DRAFT)])).float()
     ids = torch.tensor([words], device=engine.model.device)
     wanted = engine.model(ids, use_cache=False).logits[0, 6 : 7 + START_DRAFT].float()
