@@ -18,15 +18,15 @@ from rich.console import Console
 
 from annotation.agreement import Agreement, compare, require_same_labels
 from annotation.job import Job, Outcome
-from annotation.machine import conditions
 from annotation.methods import methods_named
 from annotation.options import Options, parse_options
-from annotation.record import Record
-from annotation.tables import Table, to_terminal
+from annotation.tables import Table, to_markdown, to_numbers, to_terminal
 from annotation.vllm_side import run_vllm
 from annotation.worker import run_apart
 from cruxtune.engines.loading import load_model
 from cruxtune.models import find_model
+from measuring.machine import conditions
+from measuring.record import Record
 from workload import LENGTHS, Length, base_model, shaped_model, solutions_of
 
 LONG = 60.0
@@ -38,7 +38,7 @@ def main() -> None:
     record = Record(options.output, conditions(options.device, options.dtype, options.threads))
     agreements: list[Agreement] = []
     for table in measure_all(options):
-        record.add(table)
+        record.add(to_numbers(table), to_markdown(table))
         Console(width=140).print(to_terminal(table))
         agreements += table.agreements
     print(f"{record.json}\n{record.markdown}")

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import sqrt
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from torch import nn
 
 
@@ -65,13 +63,3 @@ def scaled_up(total: float, sample: Sequence[float], num_all: int) -> Estimate:
         raise ValueError(f"a sample of {len(sample)} says nothing of its error: measure 2 branches or more")
     error = num_all * stdev(sample) / sqrt(len(sample)) * sqrt(1 - len(sample) / num_all)
     return Estimate(total - sum(sample) + num_all * mean(sample), error)
-
-
-def peak_gib(device: str) -> float | None:
-    """The most memory that this process held, on its GPU if it has one; None where the system doesn't say."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**30
-    status = Path("/proc/self/status")  # rusage would count the parent's memory too
-    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
-    sizes = [int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")]
-    return sizes[0] if sizes else None

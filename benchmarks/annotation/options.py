@@ -5,9 +5,10 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from annotation.methods import GROUPS, METHODS
+from measuring.arguments import Parser, count
 from workload import LENGTHS
 
 
@@ -37,13 +38,6 @@ class Options:
     vllm_python: str | None
     cache: Path
     output: Path
-
-
-class Parser(argparse.ArgumentParser):
-    """Complains in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def parse_options(description: str | None, arguments: list[str] | None = None) -> Options:
@@ -84,9 +78,3 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 def shape(text: str) -> Shape:
     width, _, depth = text.partition("x")
     return Shape(count(width), count(depth))
-
-
-def count(text: str, least: int = 1) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
-    return int(text)

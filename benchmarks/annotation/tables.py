@@ -6,9 +6,11 @@ from typing import Any
 
 import rich.table
 
+import measuring.tables
 from annotation.agreement import Agreement
 from annotation.job import K, Outcome
 from annotation.methods import METHODS
+from measuring.tables import written
 
 HEADINGS = (
     "",
@@ -69,24 +71,13 @@ def name_of(method: str, outcome: Outcome) -> str:
     return METHODS[method] + sample
 
 
-def written(value: float | None, style: str, unit: str = "") -> str:
-    return "" if value is None else f"{value:{style}}{unit}"
-
-
 def to_terminal(table: Table) -> rich.table.Table:
-    drawn = rich.table.Table(title=table.title)
-    for heading in HEADINGS:
-        drawn.add_column(heading, justify="right" if heading else "left")
-    for row in table.rows:
-        drawn.add_row(*row)
-    return drawn
+    return measuring.tables.to_terminal(table.title, HEADINGS, table.rows)
 
 
 def to_markdown(table: Table) -> str:
-    lines = [HEADINGS, ("---",) * len(HEADINGS), *table.rows]
-    body = "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
     agreements = "\n".join(f"- {agreement}" for agreement in table.agreements)
-    return f"**{table.title}**\n\n{body}\n\n{agreements}\n"
+    return f"{measuring.tables.to_markdown(table.title, HEADINGS, table.rows)}\n{agreements}\n"
 
 
 def to_numbers(table: Table) -> dict[str, Any]:

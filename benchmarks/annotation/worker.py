@@ -1,26 +1,25 @@
 """One job in a process of its own."""
 
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 
 import torch
 
 from annotation.job import Job, K, Outcome, completions_of, labels_of
-from annotation.meter import Meter, peak_gib, scaled_up
+from annotation.meter import Meter, scaled_up
 from annotation.methods import make_engine
 from cruxtune.counterfactual import Annotator, Task
 from cruxtune.engines.loading import load_both
 from cruxtune.models import find_model
 from cruxtune.records import Completion, FinishReason, Rollout
 from cruxtune.verify import Verifier
+from measuring.apart import apart
+from measuring.memory import peak_gib
 
 
 def run_apart(job: Job) -> Outcome:
     """The outcome of a job; nothing of what ran before is in its memory."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, job).result()
+    return apart(work, job)
 
 
 def work(job: Job) -> Outcome:

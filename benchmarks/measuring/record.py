@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from annotation.tables import Table, to_markdown, to_numbers
-
 
 class Record:
     """A JSON file with all numbers, and beside it the tables in Markdown."""
@@ -14,12 +12,14 @@ class Record:
         self.json = output
         self.markdown = output.with_suffix(".md")
         self._conditions = conditions
-        self._tables: list[Table] = []
+        self._numbers: list[dict[str, Any]] = []
+        self._tables: list[str] = []
 
-    def add(self, table: Table) -> None:
+    def add(self, numbers: dict[str, Any], table: str) -> None:
+        """One table's numbers, and the same in Markdown."""
+        self._numbers.append(numbers)
         self._tables.append(table)
-        numbers = {"conditions": self._conditions, "tables": [to_numbers(table) for table in self._tables]}
-        self.json.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        everything = {"conditions": self._conditions, "tables": self._numbers}
+        self.json.write_text(json.dumps(everything, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         named = ", ".join(f"{name} {value}" for name, value in self._conditions.items() if value is not None)
-        parts = [f"{named}\n", *(to_markdown(table) for table in self._tables)]
-        self.markdown.write_text("\n".join(parts), encoding="utf-8")
+        self.markdown.write_text("\n".join([f"{named}\n", *self._tables]), encoding="utf-8")

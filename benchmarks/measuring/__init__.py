@@ -1,0 +1,1 @@
+"""What every benchmark needs: where it ran, how much memory it took, the files and tables it leaves."""
