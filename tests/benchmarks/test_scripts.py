@@ -68,6 +68,22 @@ def test_the_record_says_where_it_comes_from(annotated):
     assert re.search(r"5 branches, scaled up \| [\d.]+ ± [\d.]+ \|", markdown)
 
 
+def test_trainers_of_one_objective_are_measured_side_by_side(tmp_path):
+    sizes = ["--vocabulary", 2000, "--hidden", 64, "--layers", 1, "--length", 40, "--steps", 2, "--batch", 4]
+    done = run("train.py", *sizes, "--threads", 1, "--output", tmp_path / "out.json")
+    assert done.returncode == 0, done.stderr
+    (table,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["tables"]
+    by_method = {numbers["method"]: numbers for numbers in table["methods"]}
+    assert list(by_method) == ["ours", "nll", "chunked_nll", "full"]
+    assert by_method["chunked_nll"]["speed_up"] == 1.0
+    for numbers in by_method.values():
+        assert len(numbers["seconds"]) == 2 and len(numbers["losses"]) == 4
+        assert numbers["losses"] == pytest.approx(by_method["full"]["losses"], rel=1e-3)
+        assert 0 < numbers["training_gib"] < numbers["peak_gib"]
+    rows = (tmp_path / "out.md").read_text(encoding="utf-8").count("\n|")
+    assert rows == 2 + 4
+
+
 @pytest.mark.parametrize(
     ("option", "value", "complaint"),
     [
