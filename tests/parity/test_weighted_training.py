@@ -3,24 +3,32 @@
 import copy
 import json
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from one_step import (
+    WEIGHTS,
+    Step,
+    assert_same,
+    gradients,
+    plain_step,
+    real_step,
+    some_examples,
+    trainer_of,
+)
 from random_models import words
 from safetensors.torch import load_file
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2Config, Qwen2ForCausalLM, TrainerCallback
 
 from cruxtune.recipe.sections import LoraSection, TrainSection
 from cruxtune.records import Example
-from cruxtune.train.batching import PaddedCollator, PaddingFreeCollator
 from cruxtune.train.finetune import finetune, make_trainer
 
 VOCABULARY = 50
-WEIGHTS = (0.0, 0.25, 1.0, 2.0)
 
 
 class StopAt(TrainerCallback):
@@ -50,125 +58,61 @@ def small_model(seed: int = 0) -> Qwen2ForCausalLM:
     )
 
 
-def some_examples(num_examples: int = 8, weights: tuple[float, ...] = (0.0, 1.0)) -> list[Example]:
-    rng = random.Random(0)
-    examples = []
-    for _ in range(num_examples):
-        length = rng.randint(6, 20)
-        prompt = rng.randint(1, 4)
-        ids = [rng.randrange(2, VOCABULARY) for _ in range(length)]
-        examples.append(Example(ids, [0.0] * prompt + [rng.choice(weights) for _ in range(length - prompt)]))
-    return examples
+def one_step(examples, tmp_path, **settings) -> Step:
+    return real_step(trainer_of(small_model(), examples, tmp_path / "run", **settings))
 
 
-def gradients_of_one_step(examples, tokenizer, tmp_path, **settings) -> tuple[float, dict[str, torch.Tensor]]:
-    """The loss that the real trainer logs for its first step, and the gradients that it stepped with."""
-    model = small_model()
-    section = TrainSection(num_epochs=1, batch_size=len(examples), learning_rate=1e-3, **settings)
-    caught: dict[str, torch.Tensor] = {}
-
-    trainer = make_trainer(model, tokenizer, examples, section, 0, tmp_path / "run")
-    original = trainer.create_optimizer
-
-    def create_optimizer(*args, **kwargs):
-        optimizer = original(*args, **kwargs)
-        optimizer.register_step_pre_hook(
-            lambda *_: caught.update(
-                {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-            )
-        )
-        return optimizer
-
-    trainer.create_optimizer = create_optimizer
-    trainer.args.max_grad_norm = 0.0
-    trainer.train()
-    return trainer.state.log_history[0]["loss"], caught
-
-
-def transformers_loss(examples: list[Example]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def transformers_step(examples: list[Example]) -> Step:
     """transformers' own cross-entropy over all rows at once, with labels of -100 where the weight is 0."""
     model = small_model()
-    batch = PaddedCollator(0)([{"input_ids": e.input_ids, "loss_weights": e.loss_weights} for e in examples])
-    labels = torch.where(batch["loss_weights"] == 0, -100, batch["input_ids"])
-    loss = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss
+    ids, weights = (
+        pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+        for rows in ([e.input_ids for e in examples], [e.loss_weights for e in examples])
+    )
+    mask = pad_sequence([torch.ones(len(e.input_ids), dtype=torch.long) for e in examples], batch_first=True)
+    loss = model(input_ids=ids, attention_mask=mask, labels=torch.where(weights == 0, -100, ids)).loss
     loss.backward()
-    return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
-def plain_weighted_loss(examples: list[Example]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """sum(w·nll)/sum(w), one example at a time and from full logits."""
-    model = small_model()
-    total = torch.zeros(())
-    for example in examples:
-        ids = torch.tensor(example.input_ids)
-        logprobs = model(input_ids=ids[None]).logits[0].log_softmax(-1)
-        for position in range(1, len(ids)):
-            total = total - example.loss_weights[position] * logprobs[position - 1, ids[position]]
-    loss = total / sum(weight for example in examples for weight in example.loss_weights[1:])
-    loss.backward()
-    return loss.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
-def assert_same(found: tuple, expected: tuple) -> None:
-    assert found[0] == pytest.approx(float(expected[0]), rel=1e-5)
-    assert found[1].keys() == expected[1].keys()
-    for name, gradient in expected[1].items():
-        torch.testing.assert_close(
-            found[1][name], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
-        )
+    return float(loss.detach()), gradients(model)
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 2, 4, 8])
 @pytest.mark.parametrize("padding_free", [False, True])
 def test_weights_of_0_and_1_equal_transformers_with_ignored_labels(tmp_path, micro_batch_size, padding_free):
     examples = some_examples()
-    found = gradients_of_one_step(
-        examples,
-        words(VOCABULARY),
-        tmp_path,
-        micro_batch_size=micro_batch_size,
-        padding_free=padding_free,
-    )
-    assert_same(found, transformers_loss(examples))
+    found = one_step(examples, tmp_path, micro_batch_size=micro_batch_size, padding_free=padding_free)
+    assert_same(found, transformers_step(examples))
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 8])
 def test_float_weights_equal_the_plain_sum(tmp_path, micro_batch_size):
     examples = some_examples(weights=WEIGHTS)
-    found = gradients_of_one_step(examples, words(VOCABULARY), tmp_path, micro_batch_size=micro_batch_size)
-    assert_same(found, plain_weighted_loss(examples))
+    found = one_step(examples, tmp_path, micro_batch_size=micro_batch_size)
+    assert_same(found, plain_step(small_model(), examples))
 
 
 def test_a_changed_weight_changes_the_gradient(tmp_path):
     examples = some_examples()
     changed = copy.deepcopy(examples)
     changed[0].loss_weights[-1] = 1.0 - changed[0].loss_weights[-1]
-    found = gradients_of_one_step(changed, words(VOCABULARY), tmp_path, micro_batch_size=8)
+    found = one_step(changed, tmp_path)
     with pytest.raises(AssertionError):
-        assert_same(found, transformers_loss(examples))
+        assert_same(found, transformers_step(examples))
 
 
 def test_scaling_all_weights_changes_nothing(tmp_path):
     examples = some_examples(weights=(0.0, 1.0, 2.0))
     scaled = [Example(e.input_ids, [3.0 * weight for weight in e.loss_weights]) for e in examples]
-    tokenizer = words(VOCABULARY)
-    first = gradients_of_one_step(examples, tokenizer, tmp_path / "a", micro_batch_size=4)
-    second = gradients_of_one_step(scaled, tokenizer, tmp_path / "b", micro_batch_size=4)
+    first = one_step(examples, tmp_path / "a", micro_batch_size=4)
+    second = one_step(scaled, tmp_path / "b", micro_batch_size=4)
     assert_same(first, second)
 
 
 def test_a_step_without_any_weight_leaves_the_model_as_it_is(tmp_path):
-    examples = some_examples(4)
+    examples = some_examples(4, vocabulary=VOCABULARY)
     empty = [Example(e.input_ids, [0.0] * len(e.input_ids)) for e in examples]
-    _, gradients = gradients_of_one_step(empty, words(VOCABULARY), tmp_path, micro_batch_size=2)
-    assert all(torch.count_nonzero(gradient) == 0 for gradient in gradients.values())
-
-
-def test_padding_free_rows_weigh_what_padded_rows_weigh():
-    features = [{"input_ids": e.input_ids, "loss_weights": e.loss_weights} for e in some_examples()]
-    padded, joined = PaddedCollator(0)(features), PaddingFreeCollator()(features)
-    assert padded["loss_weights"][:, 1:].sum() == joined["loss_weights"].sum()
-    assert (joined["labels"] != -100).sum() == (joined["loss_weights"] != 0).sum()
+    loss, found = one_step(empty, tmp_path, micro_batch_size=2)
+    assert loss == 0 and len(found) > 10
+    assert all(torch.count_nonzero(gradient) == 0 for gradient in found.values())
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
@@ -217,8 +161,10 @@ def test_two_processes_train_as_one(tmp_path):
             timeout=300,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-    one, two = (json.loads((tmp_path / count / "log.json").read_text()) for count in ("1", "2"))
-    assert [entry["loss"] for entry in two] == pytest.approx([entry["loss"] for entry in one], rel=1e-3)
-    weights = [load_file(tmp_path / count / "model" / "model.safetensors") for count in ("1", "2")]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-5)
+    for run in sorted(path.name for path in (tmp_path / "1").iterdir()):
+        one, two = (json.loads((tmp_path / count / run / "log.json").read_text()) for count in ("1", "2"))
+        losses = [[entry["loss"] for entry in log] for log in (one, two)]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-3) and len(losses[0]) == 4, run
+        weights = [load_file(tmp_path / count / run / "model" / "model.safetensors") for count in ("1", "2")]
+        for name, value in weights[0].items():
+            torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-5)

@@ -71,6 +71,16 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _objectives_are_used(self) -> Self:
+        for name in self.train.objectives:
+            if name not in self.train.selections:
+                raise ValueError(
+                    f"train.objectives names {name!r}, which is not in train.selections: "
+                    f"{', '.join(self.train.selections)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _baseline_is_evaluated(self) -> Self:
         known = ("base", *self.train.selections)
         if self.report.baseline not in (None, *known):

@@ -1,6 +1,6 @@
 """The sections of a recipe, in the order in which the stages read them."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -94,12 +94,21 @@ class LoraSection(Settings):
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
 
 
+ObjectiveName = Literal["weighted", "dft", "eaft"]
+
+
 class TrainSection(Settings):
     """Fine-tuning on weighted tokens (eq. 8)."""
 
     selections: tuple[str, ...] = ("sft", "cft", "random")
     """Which selections to train on; each gives one checkpoint a seed."""
     seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
+    objective: ObjectiveName = "weighted"
+    """Cross-entropy by weight; `dft` times the token's probability, `eaft` times the entropy around it."""
+    objectives: dict[Name, ObjectiveName] = Field(default={})
+    """Another objective for some of the selections: `{ dft = "dft" }`."""
+    normaliser: Literal["step", "sequence", "set"] = "step"
+    """What the loss is divided by: the step's weights, its sequences, or the whole set's weights (eq. 8)."""
     num_epochs: PositiveFloat = 3.0
     batch_size: PositiveInt = 16
     """Sequences in one optimizer step, over all micro-batches and processes."""
@@ -130,6 +139,11 @@ class TrainSection(Settings):
     """Optimizer steps between checkpoints to resume from; 0 keeps none."""
     report_to: tuple[str, ...] = ()
     """Loggers of transformers: `wandb`, `tensorboard`, `trackio`, …"""
+
+    def of(self, selection: str) -> Self:
+        """The section as it holds for one selection."""
+        objective = self.objectives.get(selection, self.objective)
+        return self.model_copy(update={"objective": objective, "objectives": {}})
 
 
 class EvaluateSection(Settings):

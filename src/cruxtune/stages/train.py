@@ -50,8 +50,8 @@ def training_runs(recipe: Recipe) -> list[Run]:
 
 def train_manifest(space: Workspace, run: Run) -> Manifest:
     """What a run's directory must have been made from."""
-    section = space.recipe.train
-    excluded = {"selections", "seeds", "report_to", "save_every"}
+    section = space.recipe.train.of(run.selection)
+    excluded = {"selections", "seeds", "objectives", "report_to", "save_every"}
     settings = {
         "model": space.numerics(),
         "train": section.model_dump(mode="json", exclude=excluded),
@@ -94,6 +94,7 @@ def _finetune(
     from cruxtune.train.finetune import StepBar, finetune
 
     recipe = space.recipe
+    settings = recipe.train.of(run.selection)
     model, tokenizer = load_both(
         space.model,
         trust_remote_code=recipe.model.trust_remote_code,
@@ -102,7 +103,7 @@ def _finetune(
         attn_implementation=recipe.model.attn_implementation,
     )
     with progress_bar(f"train {run.name}", num_steps(recipe, len(examples))) as bar:
-        return finetune(model, tokenizer, examples, recipe.train, run.seed, directory, [StepBar(bar)])
+        return finetune(model, tokenizer, examples, settings, run.seed, directory, [StepBar(bar)])
 
 
 def num_steps(recipe: Recipe, num_examples: int) -> int:

@@ -69,6 +69,14 @@ def _accumulation_steps(settings: TrainSection, num_processes: int) -> int:
     return steps
 
 
+def _tied(model: PreTrainedModel) -> set[str]:
+    """Names of the embeddings and the head, where they share their weights."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if any(end is None for end in ends) or ends[0].weight is not ends[1].weight:
+        return set()
+    return {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if module in ends}
+
+
 def lora_config(settings: LoraSection, model: PreTrainedModel) -> LoraConfig:
     """peft's configuration; module names that the model does not have are refused."""
     targets: Any = settings.target_modules
@@ -76,6 +84,11 @@ def lora_config(settings: LoraSection, model: PreTrainedModel) -> LoraConfig:
         names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
         if missing := [target for target in targets if target not in names]:
             raise RecipeError(f"train.lora.target_modules names {missing}, which the model does not have")
+        if shared := sorted(set(targets) & _tied(model)):
+            raise RecipeError(
+                f"train.lora.target_modules names {shared}, but embeddings and head share their weights: "
+                "an adapter on one of them can't be merged into the checkpoint"
+            )
         targets = list(targets)
     return LoraConfig(
         r=settings.r,

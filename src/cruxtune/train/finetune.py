@@ -15,6 +15,8 @@ from cruxtune.records import Example
 from cruxtune.store.files import write_json
 from cruxtune.train.batching import PaddedCollator, PaddingFreeCollator
 from cruxtune.train.configuration import lora_config, training_arguments
+from cruxtune.train.normalising import NORMALISERS
+from cruxtune.train.objective import OBJECTIVES
 from cruxtune.train.processes import is_main_process, num_processes
 from cruxtune.train.trainer import WeightedTrainer, to_dataset
 
@@ -78,11 +80,12 @@ def make_trainer(
     trainer = WeightedTrainer(
         model=model,
         args=training_arguments(settings, directory, seed, num_processes(), model.device),
-        train_dataset=to_dataset(examples),
+        train_dataset=to_dataset(NORMALISERS[settings.normaliser](examples)),
         data_collator=PaddingFreeCollator() if settings.padding_free else PaddedCollator(pad_token_id),
         processing_class=tokenizer,
         peft_config=lora_config(settings.lora, model) if settings.lora else None,
         callbacks=list(callbacks),
+        objective=OBJECTIVES[settings.objective],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

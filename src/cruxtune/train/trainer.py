@@ -3,26 +3,57 @@
 Everything else (accumulation, LoRA, bf16, checkpointing, several processes, loggers) is trl's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftConfig, PeftModel, get_peft_model
 from torch import Tensor
 from trl import SFTTrainer  # type: ignore[attr-defined]
 
-from cruxtune.records import Example
-from cruxtune.train.objective import next_token_weights, weighted_nll
+from cruxtune.train.batching import Targets, find_targets
+from cruxtune.train.normalising import Row
+from cruxtune.train.objective import Objective, TokenScores, weighted_nll
+from cruxtune.train.scoring import Scorer, can_use_tiles
 
 
 class WeightedTrainer(SFTTrainer):
     """Trains on rows of `input_ids` and `loss_weights`; it knows weights, not methods."""
 
+    def __init__(
+        self, model: Any, objective: Objective, peft_config: PeftConfig | None = None, **others: Any
+    ) -> None:
+        adapted: Any = get_peft_model(model, peft_config) if peft_config else model
+        with _head_out_of_sight(adapted):
+            super().__init__(model=adapted, **others)
+        self._objective = objective
+        self.in_tiles = can_use_tiles(self.plain_model, self.is_sharded)
+        self._scorer = Scorer(self.plain_model, self.in_tiles, objective.needs_top_entropy)
+
+    @property
+    def plain_model(self) -> Any:
+        """transformers' own, inside the adapters."""
+        model: Any = self.model
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether no process holds all weights."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def note(self, measured: Mapping[str, float]) -> None:
+        """Put measurements into the log of the step."""
+        for name, value in measured.items():
+            self._metrics["train"][name].append(value)
+
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
-        """The denominator of an optimizer step: the weights of all its micro-batches on all ranks."""
+        """The denominator of an optimizer step: that of all its micro-batches on all ranks."""
         weight = torch.zeros((), device=device)
         for batch in batch_samples:
-            weight += next_token_weights(batch["loss_weights"]).sum().to(device)
+            weight += batch["denominator"].sum().to(device)
         return self.accelerator.gather(weight).sum()
 
     def compute_loss(
@@ -33,33 +64,44 @@ class WeightedTrainer(SFTTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """This micro-batch's share of the step's loss; the shares of a step add up to it."""
-        weights = next_token_weights(inputs.pop("loss_weights"))
-        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        total = weighted_nll(outputs.log_probs, weights)
-        weight = total.weight if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
-        loss = total.loss / _or_one(weight)
+        own = inputs.pop("denominator").sum()
+        targets = find_targets(inputs["input_ids"], inputs.pop("loss_weights"))
+        scores = self._scorer(model, inputs, targets)
+        total = weighted_nll(scores.logprobs, targets.weights * self._objective.scale(scores))
+        loss = total.loss / _or_one(
+            own if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+        )
         if num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
-        self._record(outputs, weights)
-        return (loss, outputs) if return_outputs else loss
+        self._record(scores, targets)
+        return (loss, scores) if return_outputs else loss
 
-    def _record(self, outputs: Any, weights: Tensor) -> None:
+    def _record(self, scores: TokenScores, targets: Targets) -> None:
         """Entropy and accuracy on the tokens that are trained on, for trl's log."""
-        trained = weights != 0
+        trained = targets.weights != 0
         mode = "train" if self.model and self.model.training else "eval"
         count = _or_one(trained.sum())
-        self._metrics[mode]["entropy"].append((outputs.entropy.detach().sum() / count).item())
-        self._metrics[mode]["mean_token_accuracy"].append((outputs.is_top1.sum() / count).item())
+        self._metrics[mode]["entropy"].append((scores.entropy[trained].sum() / count).item())
+        self._metrics[mode]["mean_token_accuracy"].append((scores.is_top1[trained].sum() / count).item())
 
 
-def to_dataset(examples: Sequence[Example]) -> Dataset:
-    """The examples as the rows that WeightedTrainer reads."""
-    return Dataset.from_dict(
-        {
-            "input_ids": [example.input_ids for example in examples],
-            "loss_weights": [example.loss_weights for example in examples],
-        }
-    )
+@contextmanager
+def _head_out_of_sight(model: Any) -> Iterator[None]:
+    """trl refuses an adapter on the head, which its own losses would ignore; ours run the head as it is."""
+    if not isinstance(model, PeftModel):
+        yield
+        return
+    vars(model)["get_output_embeddings"] = lambda: None
+    try:
+        yield
+    finally:
+        del vars(model)["get_output_embeddings"]
+
+
+def to_dataset(rows: Sequence[Row]) -> Dataset:
+    """The rows that WeightedTrainer reads."""
+    names = [field.name for field in fields(Row)]
+    return Dataset.from_dict({name: [getattr(row, name) for row in rows] for name in names})
 
 
 def _or_one(weight: Tensor) -> Tensor:
