@@ -169,7 +169,8 @@ def _long_model(tiny: Path, directory: Path) -> Path:
     """The tiny model after some minutes of long solutions."""
     if (directory / "model" / "config.json").exists():
         return directory / "model"
-    from cruxtune.train.finetune import StepBar, finetune
+    from cruxtune.train.finetune import finetune
+    from cruxtune.train.log import StepBar
 
     model, tokenizer = load_both(find_model(str(tiny), None), trust_remote_code=False)
     encoder = PromptEncoder("cot", tokenizer)

@@ -1,6 +1,5 @@
 """The trainers that are compared, on the same model and data."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from cruxtune.models import find_model
 from cruxtune.recipe.sections import TrainSection
+from cruxtune.records import Example
 from cruxtune.train.batching import IGNORED
 from cruxtune.train.finetune import make_trainer
 from training.job import Job
@@ -51,6 +51,7 @@ def our_trainer(job: Job, directory: Path, callback: TrainerCallback) -> Any:
         micro_batch_size=job.micro_batch,
         learning_rate=RATE,
         bf16=job.bf16,
+        monitor_every=0,
     )
     return make_trainer(model_of(job), tokenizer(), job.examples, settings, 0, directory, [callback])
 
@@ -85,16 +86,13 @@ def arguments_of(job: Job, directory: Path) -> SFTConfig:
 
 def labelled(job: Job) -> Dataset:
     """The examples as trl reads them."""
-    rows = [dataclasses.astuple(example) for example in job.examples]
-    return Dataset.from_list(
-        [
-            {
-                "input_ids": ids,
-                "labels": [token if weight else IGNORED for token, weight in zip(ids, weights, strict=True)],
-            }
-            for ids, weights in rows
-        ]
-    )
+    rows = [(example.input_ids, labels_of(example)) for example in job.examples]
+    return Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in rows])
+
+
+def labels_of(example: Example) -> list[int]:
+    pairs = zip(example.input_ids, example.loss_weights, strict=True)
+    return [token if weight else IGNORED for token, weight in pairs]
 
 
 def model_of(job: Job) -> Qwen2ForCausalLM:
@@ -113,7 +111,8 @@ def model_of(job: Job) -> Qwen2ForCausalLM:
         eos_token_id=1,
         pad_token_id=0,
     )
-    return Qwen2ForCausalLM(config).to(job.device)
+    model: Any = Qwen2ForCausalLM(config)
+    return model.to(job.device)
 
 
 def tokenizer() -> Any:

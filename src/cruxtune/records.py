@@ -176,3 +176,5 @@ class Example:
     input_ids: TokenIds
     loss_weights: list[float]
     """One weight a token, prompt tokens included; 0 leaves a token out of the loss."""
+    num_prompt_tokens: int = 0
+    """The first so many tokens are the prompt."""

@@ -39,7 +39,7 @@ def test_every_way_to_train_gives_a_checkpoint_that_answers(finished, tmp_path, 
         result = cruxtune(verb, *asked)
         assert result.returncode == 0, result.stderr
     left = {path.name for path in (out / "train" / "sft-seed0").iterdir()}
-    assert left == {"model", "log.json", "manifest.json", ".lock"}
+    assert left == {"model", "steps.jsonl", "manifest.json", ".lock"}
 
 
 def test_lazy_annotation_gives_the_labels_of_an_eager_one_for_fewer_rollouts(finished, tmp_path):

@@ -51,7 +51,7 @@ def some_examples(
 def trainer_of(model, examples: Sequence[Example], directory: Path, **settings) -> WeightedTrainer:
     """For one step over all examples, unless the settings say otherwise."""
     whole = {"batch_size": len(examples), "micro_batch_size": len(examples), "learning_rate": 1e-3}
-    section = TrainSection(num_epochs=1, **(whole | settings))
+    section = TrainSection(num_epochs=1, **(whole | {"monitor_every": 0} | settings))
     trainer = make_trainer(model, words(model.config.vocab_size), examples, section, 0, directory)
     trainer.args.max_grad_norm = 0.0
     return trainer

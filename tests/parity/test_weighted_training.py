@@ -128,7 +128,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
     half_written.mkdir()
     finetune(small_model(), tokenizer, examples, section, 0, tmp_path / "torn")
 
-    for name in ("model/model.safetensors", "log.json"):
+    for name in ("model/model.safetensors", "steps.jsonl"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "torn" / name).read_bytes()
 
 
@@ -162,8 +162,8 @@ def test_two_processes_train_as_one(tmp_path):
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
     for run in sorted(path.name for path in (tmp_path / "1").iterdir()):
-        one, two = (json.loads((tmp_path / count / run / "log.json").read_text()) for count in ("1", "2"))
-        losses = [[entry["loss"] for entry in log] for log in (one, two)]
+        logs = [(tmp_path / count / run / "steps.jsonl").read_text().splitlines() for count in ("1", "2")]
+        losses = [[json.loads(line)["loss"] for line in log] for log in logs]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3) and len(losses[0]) == 4, run
         weights = [load_file(tmp_path / count / run / "model" / "model.safetensors") for count in ("1", "2")]
         for name, value in weights[0].items():

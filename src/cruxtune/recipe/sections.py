@@ -137,6 +137,9 @@ class TrainSection(Settings):
     lora: LoraSection | None = None
     save_every: NonNegativeInt = 0
     """Optimizer steps between checkpoints to resume from; 0 keeps none."""
+    monitor_every: NonNegativeInt = 10
+    """Optimizer steps between measurements of accuracy and entropy, on tokens with and without a weight,
+    on a few examples; 0 makes none."""
     report_to: tuple[str, ...] = ()
     """Loggers of transformers: `wandb`, `tensorboard`, `trackio`, …"""
 

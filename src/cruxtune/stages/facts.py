@@ -48,8 +48,9 @@ def read_selections(space: Workspace) -> Iterator[tuple[str, int, int, float]]:
 def read_loss_curves(space: Workspace) -> dict[str, list[float]]:
     """By run: the loss at each optimizer step."""
     names = [item.checkpoint for item in evaluations(space.recipe) if item.checkpoint != BASE]
-    logs = {name: space.path("train", name, "log.json") for name in dict.fromkeys(names)}
-    return {name: [entry["loss"] for entry in json.loads(path.read_text())] for name, path in logs.items()}
+    logs = {name: space.path("train", name, "steps.jsonl") for name in dict.fromkeys(names)}
+    lines = {name: path.read_text(encoding="utf-8").splitlines() for name, path in logs.items()}
+    return {name: [json.loads(line)["loss"] for line in log] for name, log in lines.items()}
 
 
 def _coverage(tried: Mapping[str, float]) -> str:

@@ -51,7 +51,7 @@ def training_runs(recipe: Recipe) -> list[Run]:
 def train_manifest(space: Workspace, run: Run) -> Manifest:
     """What a run's directory must have been made from."""
     section = space.recipe.train.of(run.selection)
-    excluded = {"selections", "seeds", "objectives", "report_to", "save_every"}
+    excluded = {"selections", "seeds", "objectives", "monitor_every", "report_to", "save_every"}
     settings = {
         "model": space.numerics(),
         "train": section.model_dump(mode="json", exclude=excluded),
@@ -84,14 +84,15 @@ def _train(space: Workspace, run: Run, wanted: Manifest, solutions: Sequence[Sol
             "first_loss": log[0]["loss"],
             "last_loss": log[-1]["loss"],
         }
-        writer.finish(counts, *files, directory / "log.json")
+        writer.finish(counts, *files, directory / "steps.jsonl")
 
 
 def _finetune(
     space: Workspace, run: Run, examples: Sequence[Example], directory: Path
 ) -> list[dict[str, float]]:
     from cruxtune.engines.loading import load_both
-    from cruxtune.train.finetune import StepBar, finetune
+    from cruxtune.train.finetune import finetune
+    from cruxtune.train.log import StepBar
 
     recipe = space.recipe
     settings = recipe.train.of(run.selection)

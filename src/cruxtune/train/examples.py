@@ -18,7 +18,7 @@ def make_examples(
             f"{len(too_long)} of {len(examples)} examples are longer than train.max_length = {max_length}, "
             f"the longest has {max(too_long)} tokens: raise it (nothing is ever cut)"
         )
-    if not any(weight > 0 for example in examples for weight in example.loss_weights):
+    if not any(weight > 0 for example in examples for weight in example.loss_weights[1:]):
         raise SelectionError("all loss weights are 0: there is nothing to train on")
     return examples
 
@@ -35,4 +35,5 @@ def _example(solution: Solution, weights: Mapping[str, Sequence[float]]) -> Exam
         )
     if not all(math.isfinite(weight) and weight >= 0 for weight in own):
         raise SelectionError(f"solution {solution.id} has a weight that is negative or not a number")
-    return Example([*solution.prompt_ids, *completion_ids], [*[0.0] * len(solution.prompt_ids), *own])
+    prompt_ids = solution.prompt_ids
+    return Example([*prompt_ids, *completion_ids], [*[0.0] * len(prompt_ids), *own], len(prompt_ids))

@@ -9,32 +9,17 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, set_seed
 
-from cruxtune.progress import Bar
 from cruxtune.recipe.sections import TrainSection
 from cruxtune.records import Example
-from cruxtune.store.files import write_json
+from cruxtune.store.files import write_text
 from cruxtune.train.batching import PaddedCollator, PaddingFreeCollator
 from cruxtune.train.configuration import lora_config, training_arguments
+from cruxtune.train.log import StepLog, entries, to_lines
+from cruxtune.train.monitor import Monitor
 from cruxtune.train.normalising import NORMALISERS
 from cruxtune.train.objective import OBJECTIVES
 from cruxtune.train.processes import is_main_process, num_processes
 from cruxtune.train.trainer import WeightedTrainer, to_dataset
-
-LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
-
-
-class StepBar(TrainerCallback):
-    """Moves a progress bar with the optimizer's steps."""
-
-    def __init__(self, bar: Bar) -> None:
-        self._bar = bar
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._bar.advance()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self._bar.note(f"loss {logs['loss']:.3f}")
 
 
 def finetune(
@@ -53,13 +38,13 @@ def finetune(
     stored_dtype = model.dtype
     model.float()  # small updates are lost in bfloat16 weights; `settings.bf16` computes in it
     trainer = make_trainer(model, tokenizer, examples, settings, seed, directory / "checkpoints", callbacks)
+    trainer.add_callback(StepLog(directory / "steps.jsonl"))
     trainer.train(resume_from_checkpoint=last_checkpoint(directory / "checkpoints"))
-    log = [{key: float(entry[key]) for key in LOGGED if key in entry} for entry in trainer.state.log_history]
-    log = [entry for entry in log if "loss" in entry]
+    log = entries(trainer.state.log_history)
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # all ranks: shards are gathered
     if is_main_process():
         _save(trainer, tokenizer, directory / "model", stored_dtype, state)
-        write_json(directory / "log.json", log)
+        write_text(directory / "steps.jsonl", to_lines(log))
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return log
@@ -88,6 +73,8 @@ def make_trainer(
         objective=OBJECTIVES[settings.objective],
     )
     trainer.remove_callback(PrinterCallback)
+    if settings.monitor_every:
+        trainer.add_callback(Monitor(trainer, examples, settings.monitor_every))
     return trainer
 
 
