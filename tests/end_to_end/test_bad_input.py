@@ -193,6 +193,21 @@ def test_a_text_longer_than_max_length_is_refused_not_cut(copied, recipe):
     assert "longer than train.max_length = 20" in said
 
 
+def test_adapters_on_what_the_model_lacks_are_refused(copied, recipe):
+    shutil.rmtree(copied / "train")
+    said = complaint("train", recipe, "train.lora={target_modules=['query']}")
+    assert "train.lora.target_modules names ['query'], which the model does not have" in said
+
+
+def test_weights_of_another_tokenizer_are_not_trained_on(copied, recipe, tmp_path):
+    shutil.rmtree(copied / "train")
+    other = copy_of_tiny(tmp_path / "other")
+    config = json.loads((other / "tokenizer_config.json").read_text())
+    (other / "tokenizer_config.json").write_text(json.dumps({**config, "added": True}))
+    assert "was made with tiny" in complaint("train", recipe, f"model.name={other}")
+    assert not (copied / "train").exists()
+
+
 def copy_of_tiny(directory: Path) -> Path:
     shutil.copytree(find_model("tiny").directory, directory)
     return directory
