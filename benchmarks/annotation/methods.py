@@ -19,14 +19,15 @@ METHODS = {
     "batches": "the same in batches of 64 (`reference`)",
     "vllm": "vLLM, prefix caching",
     "no-drafts": "`trunk`, no drafts",
+    "padded": "`trunk`, no kernel of its own",
     "trunk": "`trunk`",
     "lazy": "`trunk`, lazy k",
 }
 GROUPS = {
     "all": tuple(METHODS),
     "plain": ("alone", "batched", "batches"),
-    "ours": ("no-drafts", "trunk", "lazy"),
-    "quick": ("batches", "no-drafts", "trunk", "lazy"),
+    "ours": ("no-drafts", "padded", "trunk", "lazy"),
+    "quick": ("batches", "no-drafts", "padded", "trunk", "lazy"),
 }
 
 
@@ -34,7 +35,7 @@ def methods_named(names: Iterable[str]) -> list[str]:
     """The methods of names and groups, each once.
 
     >>> methods_named(["ours", "batched", "trunk"])
-    ['batched', 'no-drafts', 'trunk', 'lazy']
+    ['batched', 'no-drafts', 'padded', 'trunk', 'lazy']
     """
     wanted = {method for name in names for method in GROUPS.get(name, (name,))}
     return [method for method in METHODS if method in wanted]
@@ -100,7 +101,11 @@ def make_engine(job: Job, model: PreTrainedModel, tokenizer: Any, meter: Meter) 
             return BatchedScheme(model, tokenizer)
         case "batches":
             return Plain(model, tokenizer, batch_size=64)
-        case "no-drafts":
-            return TrunkEngine(model, tokenizer, max_draft=0, max_tokens=job.engine_tokens)
-        case _:
-            return TrunkEngine(model, tokenizer, max_tokens=job.engine_tokens)
+        case method:
+            return TrunkEngine(
+                model,
+                tokenizer,
+                max_draft=0 if method == "no-drafts" else 6,
+                max_tokens=job.engine_tokens,
+                with_kernel=method != "padded",
+            )

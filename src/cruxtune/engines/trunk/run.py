@@ -88,10 +88,7 @@ class Run:
         due: list[Fork] = []
         while len(due) < room and (fork := self._waiting.popleft() if self._waiting else self._take()):
             first = np.array([[fork.branch.token_id]])
-            if (
-                self._endings.at_stop_token(first)[0]
-                or fork.room(self._decoding, self._model.context_length) <= 0
-            ):
+            if self._endings.at_stop_token(first)[0] or self._room(fork) <= 0:
                 done.append(self._model.complete(fork, [fork.branch.token_id], self._decoding))
             else:
                 due.append(fork)
