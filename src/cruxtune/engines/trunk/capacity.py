@@ -2,7 +2,7 @@
 
 import torch
 
-CPU_TOKENS = 512
+CPU_TOKENS = 1024
 GPU_TOKENS = 4096
 """Tokens in a pass from which on more of them take proportionally longer, on common machines."""
 MEMORY_SHARE = 0.6
