@@ -1,5 +1,6 @@
 """Other ways to annotate and train, and other architectures, through the command line."""
 
+import json
 import shutil
 
 import pytest
@@ -40,6 +41,28 @@ def test_every_way_to_train_gives_a_checkpoint_that_answers(finished, tmp_path, 
         assert result.returncode == 0, result.stderr
     left = {path.name for path in (out / "train" / "sft-seed0").iterdir()}
     assert left == {"model", "steps.jsonl", "manifest.json", ".lock"}
+
+
+def test_a_selection_with_an_objective_of_its_own_is_trained_by_it(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out, ignore=shutil.ignore_patterns("evaluate", "report"))
+    recipe = write_recipe(tmp_path, out)
+    asked = (
+        recipe,
+        "select.dft={type='all'}",
+        "train.selections=['sft', 'dft']",
+        "train.objectives={dft='dft'}",
+    )
+    for verb in ("select", "train"):
+        result = cruxtune(verb, *asked)
+        assert result.returncode == 0, result.stderr
+    logs = [(out / "train" / f"{name}-seed0" / "steps.jsonl").read_text() for name in ("sft", "dft")]
+    sft, dft = ([json.loads(line) for line in log.splitlines()] for log in logs)
+    assert 0 < dft[0]["loss"] < sft[0]["loss"]
+    assert dft[0]["entropy"] == pytest.approx(sft[0]["entropy"], rel=1e-4)
+    assert (out / "train" / "sft-seed0" / "manifest.json").read_bytes() == (
+        finished / "train" / "sft-seed0" / "manifest.json"
+    ).read_bytes()
 
 
 def test_lazy_annotation_gives_the_labels_of_an_eager_one_for_fewer_rollouts(finished, tmp_path):

@@ -132,6 +132,17 @@ def test_a_head_that_is_no_linear_layer_runs_as_it_is(tmp_path, caplog):
     assert len(widths) == 1
 
 
+def test_a_model_without_a_backbone_of_its_own_runs_as_it_is(tmp_path, caplog):
+    def odd():
+        model = model_of("qwen2")
+        model.base_model_prefix = "nothing"
+        return model
+
+    trainer = trainer_of(odd(), EXAMPLES, tmp_path)
+    assert "no backbone apart from its head" in caplog.text
+    assert_same(real_step(trainer), plain_step(odd(), EXAMPLES), atol=1e-5)
+
+
 def test_a_head_whose_output_is_changed_is_found_out(tmp_path, caplog):
     class Doubled(type(model_of("qwen2"))):
         def forward(self, *args, **kwargs):

@@ -115,9 +115,17 @@ def test_a_step_without_any_weight_leaves_the_model_as_it_is(tmp_path):
     assert all(torch.count_nonzero(gradient) == 0 for gradient in found.values())
 
 
-def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"micro_batch_size": 2},
+        {"micro_batch_size": 1, "padding_free": True, "objective": "dft", "normaliser": "set"},
+        {"micro_batch_size": 2, "objective": "eaft", "lora": LoraSection(r=2, alpha=4, dropout=0.5)},
+    ],
+)
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, settings):
     examples, tokenizer = some_examples(), words(VOCABULARY)
-    section = TrainSection(num_epochs=3, batch_size=2, micro_batch_size=2, learning_rate=1e-3, save_every=2)
+    section = TrainSection(num_epochs=3, batch_size=2, learning_rate=1e-3, save_every=2, **settings)
     finetune(small_model(), tokenizer, examples, section, 0, tmp_path / "whole")
 
     stopped = make_trainer(small_model(), tokenizer, examples, section, 0, tmp_path / "torn" / "checkpoints")

@@ -260,3 +260,15 @@ def test_a_baseline_that_is_not_evaluated_is_refused():
     assert load_recipe("tiny", ["report.baseline=random"]).report.baseline == "random"
     with pytest.raises(RecipeError, match=r"report\.baseline names 'union', which is not evaluated"):
         load_recipe("tiny", ["report.baseline=union"])
+
+
+def test_a_selection_may_have_an_objective_of_its_own():
+    train = parse_recipe(SMALL, ["train.objectives={cft='dft'}", "train.objective=eaft"]).train
+    assert [train.of(name).objective for name in train.selections] == ["eaft", "dft", "eaft"]
+    assert train.of("cft") == train.model_copy(update={"objective": "dft", "objectives": {}})
+
+
+def test_an_objective_of_a_selection_that_is_not_trained_is_refused():
+    said = complaint("train.objectives={cfd='dft'}")
+    assert said == "train.objectives names 'cfd', which is not in train.selections: sft, cft, random"
+    assert "'weighted', 'dft' or 'eaft' (found 'dtf')" in complaint("train.objective=dtf")

@@ -48,6 +48,8 @@ def can_use_tiles(model: PreTrainedModel, is_sharded: bool = False) -> bool:
     head = model.get_output_embeddings()
     if type(head) is not nn.Linear:
         return _refuse(f"its head is a {type(head).__name__}, not a plain linear layer")
+    if model.base_model is model:
+        return _refuse("it has no backbone apart from its head")
     if is_sharded or _agree(model):  # a sharded model can't be tried out before training
         return True
     return _refuse("in tiles its head gives other log-probabilities")
