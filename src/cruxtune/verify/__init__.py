@@ -4,8 +4,8 @@ Importing this imports neither sympy nor torch; algebra happens in processes of 
 """
 
 from cruxtune.verify.equivalence import equivalent
-from cruxtune.verify.extract import extract_answer
+from cruxtune.verify.extract import answer_start, extract_answer
 from cruxtune.verify.settled import StopRule, is_settled
 from cruxtune.verify.verifier import Verifier
 
-__all__ = ["StopRule", "Verifier", "equivalent", "extract_answer", "is_settled"]
+__all__ = ["StopRule", "Verifier", "answer_start", "equivalent", "extract_answer", "is_settled"]

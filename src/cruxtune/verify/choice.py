@@ -2,6 +2,8 @@
 
 import re
 
+from cruxtune.verify.statement import Statement
+
 _LETTER = r"(?:\\text\s?\{|\\mathrm\s?\{|\\textbf\s?\{|\*\*|[$(\[\"'`])*(?P<letter>[A-J])(?![A-Za-z0-9'’])"
 _DECORATED = (
     r"(?=[)\]}.:,;*$\"`]|\s*$|\s*\n|\s+(?:[A-Z0-9(]|is\b|because\b|since\b|as\b|and\b|which\b|option\b))"
@@ -28,12 +30,18 @@ def extract_choice(text: str) -> str | None:
     >>> extract_choice("A dog barks, so the answer is (C)."), extract_choice("The answer is A dog.")
     ('C', None)
     """
+    found = find_choice(text)
+    return found.answer if found else None
+
+
+def find_choice(text: str) -> Statement | None:
+    """The letter that a response settles on, and where it says so."""
     for pattern in _LAST_OF:
-        letter = None
+        last = None
         for match in pattern.finditer(text):
-            letter = match["letter"]
-        if letter:
-            return letter
+            last = match
+        if last:
+            return Statement(last.start(), last["letter"])
     return None
 
 

@@ -5,14 +5,14 @@ the last number. A made-up next question ends the response. Linear in the length
 """
 
 import re
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
 from cruxtune.records import AnswerKind
-from cruxtune.verify.choice import extract_choice
+from cruxtune.verify.choice import find_choice
 from cruxtune.verify.notation import MAX_ANSWER_LENGTH, printable
 from cruxtune.verify.phrase import PHRASE, after_phrase
+from cruxtune.verify.statement import Statement
 
 _NEXT_QUESTION = re.compile(
     r"\n{3,}|\n\s?\**(?:Question|Problem|Exercise|Example|Q|Human|User|Instruction)\**\s?[0-9]{0,4}\**\s?[:.]"
@@ -39,24 +39,55 @@ def extract_answer(text: str, kind: AnswerKind | Literal["math", "choice"] = "ma
     >>> extract_answer(r"so $\boxed{\frac{1}{2}}$"), extract_answer("The answer is (B) A dog.", "choice")
     ('\\frac{1}{2}', 'B')
     """
-    parts = pieces_of(CALCULATOR_NOTE.sub("", text))
-    if kind == AnswerKind.CHOICE:
-        return next(filter(None, map(extract_choice, parts)), None)
-    rules: tuple[Callable[[str], str | None], ...] = (explicit_answer, _last_number)
-    return next(filter(None, (rule(part) for rule in rules for part in parts)), None)
+    found = _find(CALCULATOR_NOTE.sub("", text), kind)
+    return found.answer if found else None
+
+
+def answer_start(text: str, kind: AnswerKind | Literal["math", "choice"] = "math") -> int | None:
+    """Where the statement of the final answer begins: its box, its `####`, its phrase, or its number.
+
+    >>> text = "6 + 12 = 18. The answer is 18 dollars."
+    >>> text[answer_start(text) :]
+    'answer is 18 dollars.'
+    """
+    found = _find(CALCULATOR_NOTE.sub("", text), kind)
+    return _with_notes(text, found.start) if found else None
+
+
+def _find(text: str, kind: AnswerKind | Literal["math", "choice"]) -> Statement | None:
+    """The first rule that finds an answer in a piece of the text counts."""
+    rules = (find_choice,) if kind == AnswerKind.CHOICE else (explicit_answer, _last_number)
+    for rule in rules:
+        for start, end in _piece_bounds(text):
+            if found := rule(text[start:end]):
+                return Statement(start + found.start, found.answer)
+    return None
+
+
+def _with_notes(text: str, place: int) -> int:
+    """The place in a text with calculator notes that was `place` without them."""
+    for note in CALCULATOR_NOTE.finditer(text):
+        if note.start() > place:
+            break
+        place += len(note[0])
+    return place
 
 
 def pieces_of(text: str) -> list[str]:
     """The text in pieces, each starting with a next question: the first piece with an answer counts."""
+    return [text[start:end] for start, end in _piece_bounds(text)]
+
+
+def _piece_bounds(text: str) -> list[tuple[int, int]]:
     bounds = [0, *(match.start() for match in _NEXT_QUESTION.finditer(text)), len(text)]
-    return [text[start:end] for start, end in pairwise(bounds) if end > start]
+    return [(start, end) for start, end in pairwise(bounds) if end > start]
 
 
-def explicit_answer(text: str) -> str | None:
+def explicit_answer(text: str) -> Statement | None:
     return _last_boxed(text) or _after_hashes(text) or _after_last_phrase(text)
 
 
-def _last_boxed(text: str) -> str | None:
+def _last_boxed(text: str) -> Statement | None:
     r"""What the last closed `\boxed{…}` holds.
 
     An unclosed box is no answer, unless a dollar sign or a line's end shows that only the brace was
@@ -73,7 +104,7 @@ def _last_boxed(text: str) -> str | None:
             else match and match[1]
         )
         if content and (answer := _answer(content)):
-            return answer
+            return Statement(box.start(), answer)
     return None
 
 
@@ -89,25 +120,29 @@ def _closings(text: str) -> dict[int, int]:
     return closings
 
 
-def _after_hashes(text: str) -> str | None:
+def _after_hashes(text: str) -> Statement | None:
     """What follows the first `####` that isn't a heading of Markdown."""
-    lines = (match[1].strip() for match in _HASHES.finditer(text))
-    return next(filter(None, (_answer(line) for line in lines if not _HEADING.match(line[:200]))), None)
-
-
-def _after_last_phrase(text: str) -> str | None:
-    for match in reversed(list(PHRASE.finditer(text))):
-        if answer := _answer(after_phrase(text[match.end() : match.end() + MAX_ANSWER_LENGTH])):
-            return answer
+    for match in _HASHES.finditer(text):
+        line = match[1].strip()
+        if not _HEADING.match(line[:200]) and (answer := _answer(line)):
+            return Statement(match.start(), answer)
     return None
 
 
-def _last_number(text: str) -> str | None:
+def _after_last_phrase(text: str) -> Statement | None:
+    for match in reversed(list(PHRASE.finditer(text))):
+        if answer := _answer(after_phrase(text[match.end() : match.end() + MAX_ANSWER_LENGTH])):
+            return Statement(match.start(), answer)
+    return None
+
+
+def _last_number(text: str) -> Statement | None:
     """The last number of the text: the last resort, and often not meant as the answer."""
     number = None
     for match in _NUMBER.finditer(text):
-        number = match[0]
-    return _answer(number) if number else None
+        number = match
+    answer = _answer(number[0]) if number else None
+    return Statement(number.start(), answer) if number and answer else None
 
 
 def _answer(candidate: str) -> str | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cruxtune.records import AnswerKind
-from cruxtune.verify import extract_answer
+from cruxtune.verify import answer_start, extract_answer
 from cruxtune.verify.choice import as_letter
 
 CASES = json.loads((Path(__file__).parent / "extraction_cases.json").read_text(encoding="utf-8"))
@@ -64,6 +64,37 @@ def test_the_final_answer_of_a_response(case):
 def test_extraction_never_raises_and_never_answers_with_nothing(text, kind):
     answer = extract_answer(text, kind)
     assert answer is None or answer.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "statement"),
+    [
+        ("So 5 + 4 = 9. The answer is 9.", "answer is 9."),
+        ("2 * 3 = <<2*3=6>>6 eggs\n#### 18", "#### 18"),
+        ("<<2*3=6>>6 and <<6+1=7>>7<<7=7>> eggs", "7<<7=7>> eggs"),
+        (r"so $\boxed{7}$. Done", r"\boxed{7}$. Done"),
+        ("it is 3, then 12 in all", "12 in all"),
+        ("The answer is 4.\n\nQuestion: how?\n#### 7", "answer is 4.\n\nQuestion: how?\n#### 7"),
+    ],
+)
+def test_the_statement_of_the_answer_begins_where_a_reader_finds_it(text, statement):
+    assert text[answer_start(text) :] == statement
+
+
+def test_a_chosen_letter_is_stated_somewhere_too():
+    text = "A dog barks, so the answer is (C)."
+    assert text[answer_start(text, "choice") :] == "answer is (C)."
+
+
+@given(
+    st.text() | st.lists(st.sampled_from([*FRAGMENTS, "<<1=1>>"])).map("".join), st.sampled_from(AnswerKind)
+)
+def test_an_answer_has_a_beginning_and_stands_after_it(text, kind):
+    answer, start = extract_answer(text, kind), answer_start(text, kind)
+    assert (answer is None) == (start is None)
+    if start is not None:
+        assert 0 <= start < len(text)
+        assert extract_answer(text[start:], kind) is not None
 
 
 @given(
