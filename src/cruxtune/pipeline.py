@@ -8,6 +8,7 @@ from cruxtune.recipe import Recipe
 from cruxtune.stages.annotate import annotate
 from cruxtune.stages.evaluate import evaluate
 from cruxtune.stages.report import report
+from cruxtune.stages.score import score, scorings_behind
 from cruxtune.stages.select import select
 from cruxtune.stages.solve import solve
 from cruxtune.stages.terms import Terms
@@ -20,6 +21,7 @@ Stage = Callable[..., StageResult]
 STAGES: dict[str, Stage] = {
     "solve": solve,
     "annotate": annotate,
+    "score": score,
     "select": select,
     "train": train,
     "evaluate": evaluate,
@@ -36,15 +38,21 @@ class Step:
     result: StageResult
 
 
+def stages_of(recipe: Recipe) -> list[str]:
+    """The verbs that a recipe has work for: `score` only where a selection asks a model."""
+    needs_scores = any(scorings_behind(recipe, name) for name in recipe.select)
+    return [verb for verb in STAGES if verb != "score" or needs_scores]
+
+
 def run(
-    recipe: Recipe, verbs: Sequence[str] = tuple(STAGES), terms: Mapping[str, Terms] = MappingProxyType({})
+    recipe: Recipe, verbs: Sequence[str] = (), terms: Mapping[str, Terms] = MappingProxyType({})
 ) -> Iterator[Step]:
     """Walk the stages, yielding each as it is done: a generator, which does nothing until it is iterated.
 
     What an earlier run completed is not made again. `terms` are for some of solve, annotate and evaluate.
     """
     try:
-        for verb in verbs:
+        for verb in verbs or stages_of(recipe):
             stage = STAGES[verb]
             yield Step(verb, stage(recipe, terms[verb]) if verb in terms else stage(recipe))
     finally:

@@ -154,6 +154,14 @@ class TokenWeights:
     """One weight a completion token; the prompt has none."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """What a model makes of the tokens of one solution: one number a completion token."""
+
+    solution_id: str
+    scores: list[float]
+
+
 GREEDY = -1
 """The `sample` of a greedy response."""
 

@@ -9,10 +9,12 @@ from cruxtune.errors import RecipeError
 from cruxtune.problems.prompts import TEMPLATES
 from cruxtune.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
 from cruxtune.recipe import recipe as recipe_module
-from cruxtune.recipe.rules import StrictRule, UnionRule
+from cruxtune.recipe.references import BUILT_IN, rules_behind
+from cruxtune.recipe.rules import ClassTokens, FormulaTokens, StrictRule, UnionRule
 from cruxtune.recipe.sections import PromptSection
 from cruxtune.recipe.sources import FileProblems, Gsm8kProblems
 from cruxtune.records import AnswerKind
+from cruxtune.select import TokenClass
 
 SMALL = """
 [problems]
@@ -179,9 +181,69 @@ def test_training_needs_selections_that_exist():
     assert message == "train.selections names 'cfd', which is not under [select]: sft, cft, random"
 
 
-@pytest.mark.parametrize("match", ["nothing", "random"])
-def test_a_random_control_matches_a_selection_that_is_not_random(match):
-    assert "select.random.match names" in complaint(f"select.random.match={match}")
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["select.random.match=nothing"], "select.random: 'nothing' is neither under [select] nor built in"),
+        (["select.random.match=random"], "select.random: 'random' needs a number: random@0.1"),
+        (["select.random.share=0.1"], "give `match` (a selection whose count is matched) or `share`, one of"),
+        (["select.random={type='random'}"], "`select.random`: give `match`"),
+        (["select.random={type='random', share=0.0}"], "`select.random.share`"),
+        (["select.random={type='random', share=1.1}"], "`select.random.share`"),
+        (
+            ["select.mine='cft & '"],
+            "`select.mine.formula`: expected a name or '(', found its end at ▸ in 'cft & ▸'",
+        ),
+        (["select.random.match='cft |'"], "`select.random.match`: expected a name"),
+        (["select.mine='cft & entrpy@0.1'"], "select.mine: 'entrpy' is neither under [select] nor built in"),
+        (["select.mine='cft - nunber'"], "did you mean 'number'?"),
+        (["select.mine='cft-number'"], "put spaces around '-' where it is meant as an operator"),
+        (["select.mine='entropy@0'"], "'entropy@0': a share is above 0 and at most 1"),
+        (["select.mine='entropy@1.5'"], "'entropy@1.5': a share is above 0 and at most 1"),
+        (["select.mine='entropy'"], "'entropy' needs a number: entropy@0.1"),
+        (["select.mine='prefix'"], "'prefix' needs a number: prefix@8"),
+        (["select.mine='prefix@2.5'"], "'prefix@2.5': prefix takes a whole number of tokens"),
+        (["select.mine='cft@2'"], "'cft@2': cft takes no number"),
+        (["select.mine='number@2'"], "'number@2': number takes no number"),
+        (["select.mine='mine & cft'"], "select.mine: 'mine' is neither under [select] nor built in"),
+        (
+            ["select.a='b & cft'", "select.b='c'", "select.c='number | a'"],
+            "select.a leads back to itself: a → b → c → a",
+        ),
+        (
+            ["select.a={type='entropy', match='b'}", "select.b='a | cft'"],
+            "select.a leads back to itself: a → b → a",
+        ),
+        (["select.mine='strict5'"], "select.mine: strict5.k = 5 is above annotate.k = 3"),
+        (["select.mine='union & number'"], "select.mine: union is 'union', which needs every alternative"),
+        (["select.mine=''"], "found its end"),
+        (["select.mine={type='class', of='digits'}"], "`select.mine.of`"),
+        (["select.mine={type='prefix', num_tokens=0}"], "`select.mine.num_tokens`"),
+    ],
+)
+def test_a_selection_that_can_not_be_made_is_refused_in_one_line(overrides, expected):
+    assert expected in complaint(*overrides)
+
+
+def test_a_plain_string_is_a_formula():
+    recipe = parse_recipe(SMALL, ["select.mine=cft & number", "select.rest='all - (mine | stop)'"])
+    assert recipe.select["mine"] == FormulaTokens(formula="cft & number")
+    assert recipe.select["rest"] == FormulaTokens(formula="all - (mine | stop)")
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_a_selection_may_have_the_name_of_the_built_in_one_that_it_takes():
+    recipe = parse_recipe(SMALL, ["select.number='number'", "select.both='number & cft'"])
+    assert dict(rules_behind("both", recipe.select)) == {
+        "both": FormulaTokens(formula="number & cft"),
+        "number": ClassTokens(of=TokenClass.NUMBER),
+        "cft": StrictRule(),
+    }
+
+
+def test_every_built_in_name_stands_for_something():
+    recipe = parse_recipe(SMALL, ["annotate.mode=eager", f"select.mine='{' | '.join(BUILT_IN)}'"])
+    assert [name for name, _ in rules_behind("mine", recipe.select)] == ["mine", *BUILT_IN]
 
 
 def test_a_rule_wants_no_more_ranks_than_are_annotated():

@@ -1,5 +1,6 @@
 """The criticality rules on hand examples, and the laws that hold between them."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +10,15 @@ from cruxtune.records import Criticality, Verdict
 from cruxtune.select import (
     Evidence,
     Outcome,
-    all_tokens,
+    count_of_share,
+    first_tokens,
     gather_evidence,
     graded,
     random_tokens,
+    stop_tokens,
     strict,
     to_weights,
+    top_tokens,
     union,
 )
 
@@ -68,7 +72,6 @@ def test_rules_answer_position_by_position():
     assert strict(several, 3) == [YES, NO, UNTESTED]
     assert to_weights(strict(several, 3)) == [1.0, 0.0, 0.0]
     assert graded(several, 3) == [2.0, 1.0, 0.0]
-    assert all_tokens(3) == [1.0, 1.0, 1.0]
 
 
 def test_lazy_evidence_is_enough_for_strict_rules():
@@ -194,27 +197,84 @@ def test_lazily_gathered_evidence_gives_the_same_strict_labels(one):
     assert strict(lazy, 2) == strict(one, 2)
 
 
-WEIGHTS = st.lists(st.lists(st.sampled_from([0.0, 1.0, 2.0]), max_size=9), max_size=6)
+COUNTS = st.integers(0, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 
 
-@given(WEIGHTS, st.integers(0, 2**32 - 1))
-def test_the_random_control_has_exactly_the_critical_count(matched, seed):
-    drawn = random_tokens(matched, seed)
-    assert [len(weights) for weights in drawn] == [len(weights) for weights in matched]
-    assert sum(map(sum, drawn)) == sum(weight > 0 for weights in matched for weight in weights)
-    assert {weight for weights in drawn for weight in weights} <= {0.0, 1.0}
+@given(COUNTS, st.integers(0, 2**32 - 1))
+def test_a_random_control_has_exactly_the_count_that_is_asked_for(sizes, seed):
+    num_tokens, count = sizes
+    drawn = random_tokens(num_tokens, count, seed)
+    assert len(drawn) == num_tokens and drawn.sum() == count
 
 
 def test_the_random_control_follows_its_seed():
-    matched = [[1.0] * 10 + [0.0] * 40, [0.0] * 50]
-    assert random_tokens(matched, 1) == random_tokens(matched, 1) != random_tokens(matched, 2)
+    first, again, other = (random_tokens(100, 10, seed).tolist() for seed in (1, 1, 2))
+    assert first == again != other
 
 
 def test_the_random_control_is_drawn_evenly_from_all_tokens():
-    matched = [[1.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 1.0]]
-    counts = [0.0] * 8
-    for seed in range(2000):
-        flat = [weight for weights in random_tokens(matched, seed) for weight in weights]
-        counts = [count + weight for count, weight in zip(counts, flat, strict=True)]
+    counts = sum(random_tokens(8, 2, seed).astype(int) for seed in range(2000))
     # 2000 draws of 2 in 8: 500 each, with a standard deviation of 19
     assert all(400 < count < 600 for count in counts)
+
+
+def test_the_highest_scores_are_taken_and_of_equal_ones_the_earlier():
+    scores = np.array([0.5, 2.0, 0.5, 1.0, 0.5])
+    assert top_tokens(scores, [5], [1]).tolist() == [False, True, False, False, False]
+    assert top_tokens(scores, [5], [3]).tolist() == [True, True, False, True, False]
+    assert top_tokens(scores, [5], [4]).tolist() == [True, True, True, True, False]
+
+
+def test_tokens_are_ranked_within_their_own_response():
+    scores = np.array([9.0, 8.0, 7.0, 1.0, 2.0])
+    assert top_tokens(scores, [3, 2], [1, 1]).tolist() == [True, False, False, False, True]
+    assert top_tokens(scores, [3, 2], [0, 2]).tolist() == [False, False, False, True, True]
+
+
+SCORES = st.lists(st.sampled_from([-1.0, 0.0, 0.25, 3.0]), min_size=1, max_size=30)
+
+
+@given(SCORES, st.data())
+def test_as_many_are_taken_as_asked_and_none_that_is_left_scores_higher(scores, data):
+    count = data.draw(st.integers(0, len(scores)))
+    taken = top_tokens(np.array(scores), [len(scores)], [count])
+    assert taken.sum() == count
+    inside, outside = np.array(scores)[taken], np.array(scores)[~taken]
+    assert not len(inside) or not len(outside) or inside.min() >= outside.max()
+
+
+@given(SCORES, st.data())
+def test_more_tokens_of_a_ranking_hold_the_fewer(scores, data):
+    count = data.draw(st.integers(0, len(scores) - 1))
+    fewer, more = (top_tokens(np.array(scores), [len(scores)], [n]) for n in (count, count + 1))
+    assert (fewer & ~more).sum() == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_numbers_are_refused(bad):
+    with pytest.raises(SelectionError, match="1 of 3 scores are not numbers"):
+        top_tokens(np.array([1.0, bad, 2.0]), [3], [1])
+
+
+@pytest.mark.parametrize(
+    ("share", "num_tokens", "count"),
+    [
+        (0.15, 100, 15),
+        (0.15, 10, 2),
+        (0.145, 100, 15),
+        (0.1, 4, 0),
+        (0.125, 4, 1),
+        (1.0, 7, 7),
+        (1e-3, 500, 1),
+    ],
+)
+def test_a_share_is_the_nearest_whole_number_and_a_half_goes_up(share, num_tokens, count):
+    assert count_of_share(share, num_tokens) == count
+
+
+def test_a_prefix_is_the_first_tokens_of_each_solution():
+    assert first_tokens([3, 1], 2).tolist() == [True, True, False, True]
+
+
+def test_stop_tokens_are_the_last_ones_of_solutions_that_stopped():
+    assert stop_tokens([2, 3], [True, False]).tolist() == [False, True, False, False, False]

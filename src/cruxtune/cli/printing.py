@@ -64,7 +64,7 @@ def print_next(
     """The command that comes after a stage's: the same again where it was stopped."""
     if is_stopped:
         print("next: the same command")
-    elif verb is not None and verb != verbs[-1]:
+    elif verb is not None and verb in verbs[:-1]:
         print(f"next: cruxtune {verbs[verbs.index(verb) + 1]} {shlex.join(arguments)}")
 
 

@@ -56,6 +56,12 @@ def annotate(
 
 
 @app.command()
+def score(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Ask a model for what selections rank tokens by: attention, probabilities in another model."""
+    _walk(recipe, overrides, "score")
+
+
+@app.command()
 def select(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     """Turn the evidence into loss weights, one set a rule."""
     _walk(recipe, overrides, "select")
@@ -97,14 +103,14 @@ def _terms(budget: str | None, shard: str | None, ray: bool) -> Any:
 def _walk(
     name: str, overrides: list[str] | None, verb: str | None, terms: Mapping[str, Any] = MappingProxyType({})
 ) -> None:
-    from cruxtune.pipeline import STAGES
     from cruxtune.pipeline import run as run_stages
+    from cruxtune.pipeline import stages_of
     from cruxtune.recipe import load_recipe
 
     recipe = load_recipe(name, overrides or ())
 
     began = time.monotonic()
-    steps = run_stages(recipe, (verb,) if verb else tuple(STAGES), terms)
+    steps = run_stages(recipe, (verb,) if verb else (), terms)
     try:
         results = _follow(steps, recipe.output_dir)
     except KeyboardInterrupt as interrupt:
@@ -124,7 +130,7 @@ def _walk(
     if shard and not is_stopped:
         print(f"when all shards are there: cruxtune merge {shlex.join([name, *(overrides or ())])}")
         return
-    print_next([name, *(overrides or ())], verb, list(STAGES), is_stopped)
+    print_next([name, *(overrides or ())], verb, stages_of(recipe), is_stopped)
 
 
 def _how_to_go_on(verb: str | None) -> str:

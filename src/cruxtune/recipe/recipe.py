@@ -5,8 +5,10 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from cruxtune.errors import RecipeError
 from cruxtune.recipe.engines import EngineSection, TrunkEngineSettings
-from cruxtune.recipe.rules import AlternativesRule, GradedRule, RandomTokens, Selection, UnionRule
+from cruxtune.recipe.references import rules_behind
+from cruxtune.recipe.rules import AlternativesRule, GradedRule, Selection, UnionRule
 from cruxtune.recipe.sections import (
     AnnotateSection,
     ClusterSection,
@@ -62,12 +64,6 @@ class Recipe(Settings):
                 raise ValueError(
                     f"train.selections names {name!r}, which is not under [select]: {_names(self)}"
                 )
-        for name, rule in self.select.items():
-            if isinstance(rule, RandomTokens) and not _is_base(self, rule.match):
-                raise ValueError(
-                    f"select.{name}.match names {rule.match!r}, "
-                    f"where it must name a selection that is not random: {_names(self)}"
-                )
         return self
 
     @model_validator(mode="after")
@@ -91,16 +87,10 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _evidence_suffices(self) -> Self:
-        for name, rule in self.select.items():
-            if isinstance(rule, AlternativesRule) and rule.k > self.annotate.k:
-                raise ValueError(
-                    f"select.{name}.k = {rule.k} is above annotate.k = {self.annotate.k}: raise the latter"
-                )
-            if isinstance(rule, UnionRule | GradedRule) and rule.k > 2 and self.annotate.mode == "lazy":
-                raise ValueError(
-                    f"select.{name} is {rule.type!r}, which needs every alternative: "
-                    "set annotate.mode = 'eager'"
-                )
+        for name in self.select:
+            for used, rule in _rules_behind(self, name):
+                if isinstance(rule, AlternativesRule):
+                    _require_evidence(self, used if used in self.select else f"{name}: {used}", rule)
         return self
 
     @model_validator(mode="after")
@@ -117,5 +107,19 @@ def _names(recipe: Recipe) -> str:
     return ", ".join(recipe.select)
 
 
-def _is_base(recipe: Recipe, name: str) -> bool:
-    return name in recipe.select and not isinstance(recipe.select[name], RandomTokens)
+def _rules_behind(recipe: Recipe, name: str) -> list[tuple[str, Selection]]:
+    try:
+        return list(rules_behind(name, recipe.select))
+    except RecipeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _require_evidence(recipe: Recipe, name: str, rule: AlternativesRule) -> None:
+    if rule.k > recipe.annotate.k:
+        raise ValueError(
+            f"select.{name}.k = {rule.k} is above annotate.k = {recipe.annotate.k}: raise the latter"
+        )
+    if isinstance(rule, UnionRule | GradedRule) and rule.k > 2 and recipe.annotate.mode == "lazy":
+        raise ValueError(
+            f"select.{name} is {rule.type!r}, which needs every alternative: set annotate.mode = 'eager'"
+        )

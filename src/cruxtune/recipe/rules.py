@@ -1,13 +1,28 @@
-"""Selections: which rule writes the loss weights. Told apart by `type`."""
+"""Selections: which rule writes the loss weights. Told apart by `type`; a plain string is a formula."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
+from cruxtune.errors import SelectionError
 from cruxtune.recipe.settings import Seed, Settings
+from cruxtune.select.classes import TokenClass
+from cruxtune.select.formula import parse_formula
 
 Rank = Annotated[int, Field(ge=2)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+def _parsed(text: str) -> str:
+    try:
+        parse_formula(text)
+    except SelectionError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+FormulaText = Annotated[str, Field(max_length=1000)]
 
 
 class AllTokens(Settings):
@@ -42,15 +57,133 @@ class GradedRule(AlternativesRule):
     type: Literal["graded"] = "graded"
 
 
-class RandomTokens(Settings):
+class CountedTokens(Settings):
+    """Exactly as many tokens as are asked for: those of another selection, or a share of all."""
+
+    match: FormulaText | None = None
+    """The selection, or a formula, whose count is matched, to the token."""
+    share: Share | None = None
+    """Of all tokens, instead of `match`."""
+
+    @field_validator("match")
+    @classmethod
+    def _match_parses(cls, text: str | None) -> str | None:
+        return text if text is None else _parsed(text)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.match is None) == (self.share is None):
+            raise ValueError("give `match` (a selection whose count is matched) or `share`, one of the two")
+        return self
+
+
+class RandomTokens(CountedTokens):
     """As many random response tokens as another selection takes, over the whole set."""
 
     type: Literal["random"] = "random"
-    match: str
-    """The selection whose count is matched, to the token."""
     seed: Seed = 0
 
 
+class RankedTokens(CountedTokens):
+    """The tokens of the highest score; of equal scores the earlier ones."""
+
+    per: Literal["set", "response"] = "set"
+    """Whether tokens are counted and ranked over the whole set or in each response."""
+
+
+class EntropyTokens(RankedTokens):
+    """Where the base model's next-token distribution has the highest entropy."""
+
+    type: Literal["entropy"] = "entropy"
+
+
+class LowConfidenceTokens(RankedTokens):
+    """The tokens to which the base model gives the lowest probability."""
+
+    type: Literal["low_confidence"] = "low_confidence"
+
+
+class AttentionTokens(RankedTokens):
+    """The tokens that receive the most attention from later response tokens, over all heads and layers."""
+
+    type: Literal["attention"] = "attention"
+
+
+class ComparedTokens(RankedTokens):
+    """The tokens to which another model, of the same tokenizer, gives another probability than the base."""
+
+    model: str
+    """A directory, such as a checkpoint's `model/`, or a Hub id."""
+    revision: str | None = None
+
+
+class ScoreTokens(ComparedTokens):
+    """The highest P_model − P_base: with a CFT checkpoint as `model`, the paper's s_t (section 5.1)."""
+
+    type: Literal["score"] = "score"
+
+
+class ExcessLossTokens(ComparedTokens):
+    """The highest loss of the base minus loss of a reference model (Rho-1, Lin et al., 2024)."""
+
+    type: Literal["excess_loss"] = "excess_loss"
+
+
+class ClassTokens(Settings):
+    """All tokens of one class (appendix C.2); `number` gives the paper's SFT-Number (C.3)."""
+
+    type: Literal["class"] = "class"
+    of: TokenClass
+
+
+class PrefixTokens(Settings):
+    """The first tokens of every response (UPFT)."""
+
+    type: Literal["prefix"] = "prefix"
+    num_tokens: PositiveInt
+
+
+class KeyTokens(Settings):
+    """The statement of the final answer and all after it; with `</Thinking>`, all after that (SFTKey)."""
+
+    type: Literal["key"] = "key"
+
+
+class StopTokens(Settings):
+    """The stop token of every response that has one."""
+
+    type: Literal["stop"] = "stop"
+
+
+class FormulaTokens(Settings):
+    """A formula over other selections and built-in ones: `strict3 & number`, `union | key`, `entropy@0.1`."""
+
+    type: Literal["formula"] = "formula"
+    formula: FormulaText
+
+    _parses = field_validator("formula")(_parsed)
+
+
+def _formula_of_text(value: Any) -> Any:
+    return {"type": "formula", "formula": value} if isinstance(value, str) else value
+
+
 Selection = Annotated[
-    AllTokens | StrictRule | UnionRule | GradedRule | RandomTokens, Field(discriminator="type")
+    AllTokens
+    | StrictRule
+    | UnionRule
+    | GradedRule
+    | RandomTokens
+    | EntropyTokens
+    | LowConfidenceTokens
+    | AttentionTokens
+    | ScoreTokens
+    | ExcessLossTokens
+    | ClassTokens
+    | PrefixTokens
+    | KeyTokens
+    | StopTokens
+    | FormulaTokens,
+    Field(discriminator="type"),
+    BeforeValidator(_formula_of_text),
 ]

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from cruxtune.recipe.rules import AllTokens, RandomTokens, Selection
+from cruxtune.recipe.rules import AlternativesRule, Selection
 from cruxtune.records import Grade, Verdict
 from cruxtune.select import Agreement, Evidence, bootstrap_interval
-from cruxtune.stages.select import apply_rule
+from cruxtune.stages.weigh import by_alternatives
 
 Transition = tuple[Verdict, Verdict]
 """A verdict before and after."""
@@ -42,9 +42,7 @@ class Changes:
     @property
     def deciding_rules(self) -> dict[str, Selection]:
         """The rules that look at the evidence."""
-        return {
-            name: rule for name, rule in self.rules.items() if not isinstance(rule, AllTokens | RandomTokens)
-        }
+        return {name: rule for name, rule in self.rules.items() if isinstance(rule, AlternativesRule)}
 
     def as_json(self) -> dict[str, Any]:
         """All numbers, for programs."""
@@ -76,7 +74,7 @@ class Changes:
 
 def critical(rule: Selection, evidence: Evidence) -> list[bool]:
     """Which tokens a rule selects."""
-    return [weight > 0 for weight in apply_rule(rule, [evidence])[0]]
+    return [weight > 0 for weight in by_alternatives(rule, evidence)]
 
 
 def count_transitions(before: Iterable[Grade], after: Iterable[Grade]) -> Counter[Transition]:

@@ -38,7 +38,7 @@ def report_manifest(space: Workspace) -> Manifest:
     inputs = {
         space.path("solve"): solve_manifest(space),
         space.path("annotate"): annotate_manifest(space),
-        **{space.path("select", name): select_manifest(space, rule) for name, rule in recipe.select.items()},
+        **{space.path("select", name): select_manifest(space, name) for name in recipe.select},
         **{directory_of(space, item): evaluate_manifest(space, item) for item in evaluations(recipe)},
     }
     settings = {"report": recipe.report.model_dump(mode="json"), "name": recipe.name}

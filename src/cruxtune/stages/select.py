@@ -1,27 +1,22 @@
-"""Select: loss weights for every solution under every rule of the recipe. No model is needed."""
+"""Select: loss weights for every solution under every rule of the recipe. No model is run."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from cruxtune.errors import SelectionError
 from cruxtune.recipe import Recipe
-from cruxtune.recipe.rules import AllTokens, GradedRule, RandomTokens, Selection, StrictRule, UnionRule
-from cruxtune.records import FinishReason, Rollout, Solution, TokenWeights
-from cruxtune.select import (
-    Evidence,
-    all_tokens,
-    gather_evidence,
-    graded,
-    random_tokens,
-    strict,
-    to_weights,
-    union,
-)
+from cruxtune.recipe.references import rules_behind
+from cruxtune.records import FinishReason, Solution, TokenWeights
 from cruxtune.stages.annotate import annotate_manifest
-from cruxtune.stages.evidence import annotated_solutions, num_gaps
+from cruxtune.stages.evidence import annotated_solutions
+from cruxtune.stages.material import Material
+from cruxtune.stages.score import score_manifest, scorings_behind
+from cruxtune.stages.weigh import Weigher, Weights
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, read_records
+from cruxtune.store import Manifest, StageWriter, is_complete
 
 logger = logging.getLogger(__name__)
 
@@ -30,64 +25,41 @@ MIN_STOP_SHARE = 0.01
 
 
 def select(recipe: Recipe) -> StageResult:
-    """Write one directory of weights a selection, `select/<name>/`."""
+    """Write one directory of weights a selection, `select/<name>/`; none of them where one is refused."""
     space = Workspace(recipe)
-    wanted = {name: select_manifest(space, rule) for name, rule in recipe.select.items()}
+    wanted = {name: select_manifest(space, name) for name in recipe.select}
     missing = [name for name in wanted if not is_complete(space.path("select", name), wanted[name])]
     if missing:
         solutions = annotated_solutions(space)
-        evidence = _read_evidence(space, solutions)
+        weigher = Weigher(recipe.select, Material(space, solutions))
+        weights = {name: _by_solution(solutions, weigher.weigh(name)) for name in missing}
+        counts = {name: _counts(solutions, weights[name]) for name in missing}
         for name in missing:
-            weights = _weigh(recipe.select, name, evidence)
-            counts = _counts(solutions, weights)
-            _check(name, counts)
-            _write(space.path("select", name), wanted[name], weights, counts)
+            _require_tokens(name, counts[name])
+        for name in missing:
+            _warn_of_stop_tokens(name, counts[name])
+            _write(space.path("select", name), wanted[name], weights[name], counts[name])
     directories = {name: space.path("select", name) for name in wanted}
     return StageResult(tuple(directories.values()), tuple(directories[name] for name in missing))
 
 
-def _read_evidence(space: Workspace, solutions: Sequence[Solution]) -> list[Evidence]:
-    """All evidence, with a warning where another verifier left gaps in it."""
-    gaps = num_gaps(space)
-    if gaps:
-        logger.warning("%d positions need alternatives that were not run: they are untested", gaps)
-    rollouts = read_records(space.path("annotate"), Rollout)
-    return gather_evidence(solutions, rollouts, has_gaps=gaps > 0)
-
-
-def select_manifest(space: Workspace, rule: Selection) -> Manifest:
+def select_manifest(space: Workspace, name: str) -> Manifest:
     """What a directory of weights must have been made from."""
+    recipe = space.recipe
+    (_, rule), *others = rules_behind(name, recipe.select)
     settings = {"rule": rule.model_dump(mode="json")}
-    if isinstance(rule, RandomTokens):
-        settings["match"] = space.recipe.select[rule.match].model_dump(mode="json")
-    return space.manifest("select", settings, inputs={space.path("annotate"): annotate_manifest(space)})
+    if others:
+        settings["uses"] = {used: other.model_dump(mode="json") for used, other in others}
+    inputs = {space.path("annotate"): annotate_manifest(space)}
+    for scoring in scorings_behind(recipe, name):
+        inputs[scoring.directory(space)] = score_manifest(space, scoring)
+    return space.manifest("select", settings, inputs)
 
 
-def apply_rule(rule: Selection, evidence: Sequence[Evidence]) -> list[list[float]]:
-    """The weights that a rule gives to each solution; random ones need what they match."""
-    match rule:
-        case AllTokens():
-            return [all_tokens(item.num_tokens) for item in evidence]
-        case StrictRule():
-            return [to_weights(strict(e, rule.k, rule.min_alternative_prob)) for e in evidence]
-        case UnionRule():
-            return [to_weights(union(e, rule.k, rule.min_alternative_prob)) for e in evidence]
-        case GradedRule():
-            return [graded(e, rule.k, rule.min_alternative_prob) for e in evidence]
-        case RandomTokens():
-            raise SelectionError("a random selection needs the weights of the one that it matches")
-
-
-def _weigh(rules: dict[str, Selection], name: str, evidence: Sequence[Evidence]) -> list[TokenWeights]:
-    rule = rules[name]
-    try:
-        if isinstance(rule, RandomTokens):
-            weights = random_tokens(apply_rule(rules[rule.match], evidence), rule.seed)
-        else:
-            weights = apply_rule(rule, evidence)
-    except SelectionError as error:
-        raise SelectionError(f"select.{name}: {error}") from error
-    return [TokenWeights(e.solution_id, w) for e, w in zip(evidence, weights, strict=True)]
+def _by_solution(solutions: Sequence[Solution], weights: Weights) -> list[TokenWeights]:
+    ends = np.cumsum([len(solution.completion.token_ids) for solution in solutions])
+    rows = np.split(weights, ends[:-1])
+    return [TokenWeights(s.id, row.tolist()) for s, row in zip(solutions, rows, strict=True)]
 
 
 def _counts(solutions: Sequence[Solution], weights: Sequence[TokenWeights]) -> dict[str, float]:
@@ -106,12 +78,15 @@ def _counts(solutions: Sequence[Solution], weights: Sequence[TokenWeights]) -> d
     }
 
 
-def _check(name: str, counts: dict[str, float]) -> None:
-    """Refuse a selection of nothing; warn of one from which a model could unlearn to stop."""
+def _require_tokens(name: str, counts: dict[str, float]) -> None:
     if not counts["num_selected"]:
         raise SelectionError(
             f"select.{name} selects none of {counts['num_tokens']} tokens: there is nothing to train on"
         )
+
+
+def _warn_of_stop_tokens(name: str, counts: dict[str, float]) -> None:
+    """A model could unlearn to stop."""
     if counts["num_stop_tokens_selected"] < MIN_STOP_SHARE * counts["num_stop_tokens"]:
         logger.warning(
             "select.%s selects the stop token in %d of %d solutions: a model that never trains on it can "

@@ -57,10 +57,9 @@ def train_manifest(space: Workspace, run: Run) -> Manifest:
         "train": section.model_dump(mode="json", exclude=excluded),
         "run": {"selection": run.selection, "seed": run.seed},
     }
-    rule = space.recipe.select[run.selection]
     inputs = {
         space.path("solve"): solve_manifest(space),
-        space.path("select", run.selection): select_manifest(space, rule),
+        space.path("select", run.selection): select_manifest(space, run.selection),
     }
     return space.manifest("train", settings, inputs)
 

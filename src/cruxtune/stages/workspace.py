@@ -44,7 +44,7 @@ class Workspace:
 
     @cached_property
     def identity(self) -> ModelIdentity:
-        return _identity_of(self.model)
+        return identity_of(self.model)
 
     def path(self, *parts: str) -> Path:
         return self.recipe.output_dir.joinpath(*parts)
@@ -105,6 +105,6 @@ class Workspace:
 
 
 @cache
-def _identity_of(files: ModelFiles) -> ModelIdentity:
+def identity_of(files: ModelFiles) -> ModelIdentity:
     """Hashed once a process: weights are large, and every stage asks."""
     return files.identity()

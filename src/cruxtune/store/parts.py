@@ -44,5 +44,5 @@ def parts_of(items: Sequence[R], size: int) -> Iterable[tuple[int, Sequence[R]]]
 
 def table_name(record_type: Any) -> str:
     """How the files of a record type begin."""
-    name = record_type.__name__
-    return "weights" if name == "TokenWeights" else f"{name.lower()}s"
+    name = record_type.__name__.lower()
+    return name.removeprefix("token") if name.startswith("token") else f"{name}s"
