@@ -53,7 +53,19 @@ def test_the_version_is_that_of_the_package():
 
 def test_help_lists_every_verb():
     listed = cruxtune("--help").stdout
-    verbs = ("run", "solve", "annotate", "select", "train", "evaluate", "report", "init")
+    verbs = (
+        "run",
+        "solve",
+        "annotate",
+        "score",
+        "select",
+        "lint",
+        "show",
+        "train",
+        "evaluate",
+        "report",
+        "init",
+    )
     assert all(f" {verb} " in listed for verb in verbs)
 
 

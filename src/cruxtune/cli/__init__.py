@@ -5,11 +5,11 @@ import os
 import signal
 import sys
 
-from cruxtune.cli import init, merge, plan, recheck, relabel, stages
+from cruxtune.cli import init, inspection, merge, plan, recheck, relabel, stages
 from cruxtune.cli.application import app
 from cruxtune.errors import CruxtuneError
 
-__all__ = ["app", "init", "main", "merge", "plan", "recheck", "relabel", "stages"]
+__all__ = ["app", "init", "inspection", "main", "merge", "plan", "recheck", "relabel", "stages"]
 
 
 def main() -> None:

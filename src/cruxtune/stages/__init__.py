@@ -8,22 +8,28 @@
 
 from cruxtune.stages.annotate import annotate
 from cruxtune.stages.evaluate import evaluate
+from cruxtune.stages.lint import lint
 from cruxtune.stages.plan import plan
 from cruxtune.stages.recheck import recheck
 from cruxtune.stages.relabel import relabel
 from cruxtune.stages.report import report
+from cruxtune.stages.score import score
 from cruxtune.stages.select import select
+from cruxtune.stages.show import show
 from cruxtune.stages.solve import solve
 from cruxtune.stages.train import train
 
 __all__ = [
     "annotate",
     "evaluate",
+    "lint",
     "plan",
     "recheck",
     "relabel",
     "report",
+    "score",
     "select",
+    "show",
     "solve",
     "train",
 ]
