@@ -1,6 +1,9 @@
 """Every objective and normaliser in the real trainer against a formula written again, on full logits."""
 
+import dataclasses
+
 import pytest
+from datasets import Dataset
 from one_step import (
     SCALES,
     WEIGHTS,
@@ -11,7 +14,8 @@ from one_step import (
     some_examples,
     trainer_of,
 )
-from random_models import ARCHITECTURES, make_model
+from random_models import ARCHITECTURES, make_model, words
+from trl import SFTTrainer
 
 from cruxtune.records import Example
 
@@ -58,3 +62,22 @@ def test_the_steps_of_an_epoch_average_to_the_loss_of_the_set(tmp_path, micro_ba
     assert sum(losses) / len(losses) == pytest.approx(
         float(plain_loss(model_of(), examples).detach()), rel=1e-4
     )
+
+
+def test_dft_is_that_of_trl(tmp_path):
+    examples = some_examples()
+    rows = [
+        {
+            "input_ids": e.input_ids,
+            "labels": [
+                token if weight else -100 for token, weight in zip(e.input_ids, e.loss_weights, strict=True)
+            ],
+        }
+        for e in examples
+    ]
+    ours = trainer_of(model_of(), examples, tmp_path / "ours", objective="dft", micro_batch_size=4)
+    arguments = dataclasses.replace(ours.args, loss_type="dft", output_dir=str(tmp_path / "trl"))
+    theirs = SFTTrainer(
+        model_of(), arguments, train_dataset=Dataset.from_list(rows), processing_class=words()
+    )
+    assert_same(real_step(ours), real_step(theirs), atol=1e-5)
