@@ -63,4 +63,4 @@ def _bracketed(example: Any) -> Text:
 
 
 def _mark(piece: str, weight: float) -> str:
-    return f"⟦{piece}⟧" if weight == 1 else f"⟦{piece}⟧{weight:g}"
+    return f"⟦{piece}⟧" if weight == 1 else f"⟦{piece} ×{weight:g}⟧"

@@ -1,0 +1,21 @@
+"""Which stages a recipe walks through."""
+
+import pytest
+
+from cruxtune.pipeline import STAGES, stages_of
+from cruxtune.recipe import load_recipe
+
+
+@pytest.mark.parametrize(
+    ("selection", "asks"),
+    [
+        ("entropy@0.1 & cft", False),
+        ("cft & attention@0.1", True),
+        ("{type='attention', match='cft'}", True),
+        ("{type='excess_loss', model='tiny', share=0.5}", True),
+        ("{type='random', match='attention@0.1'}", True),
+    ],
+)
+def test_scores_are_made_only_where_a_selection_asks_a_model(selection, asks):
+    stages = stages_of(load_recipe("tiny", [f"select.mine={selection}"]))
+    assert stages == [verb for verb in STAGES if verb != "score" or asks]
