@@ -103,9 +103,18 @@ def test_ctrl_c_leaves_with_one_line_and_goes_on(tmp_path):
     assert cruxtune("solve", recipe).returncode == 0
 
 
+def hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def kill_when(arguments, mark, how) -> tuple[int, str]:
-    """Start a command and send it a signal as soon as a file is there."""
-    process = subprocess.Popen(arguments, env=environment(), stderr=subprocess.PIPE, text=True)
+    """Start a command and send it a signal as soon as a file is there.
+
+    It hears Ctrl-C as it would from a terminal, even where the tests run in the background.
+    """
+    process = subprocess.Popen(
+        arguments, env=environment(), stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    )
     deadline = time.monotonic() + 120
     while not mark.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -84,7 +84,7 @@ def scores_of(
 def top_entropy(logits: Float[Tensor, "tokens vocabulary"], num_top: int = TOP) -> Float[Tensor, "tokens"]:
     """Entropy of the most probable tokens among themselves, over its largest value: from 0 to 1.
 
-    >>> top_entropy(torch.tensor([[2.0, 2.0, -1e9], [9.0, -1e9, -1e9]]), num_top=2).tolist()
+    >>> top_entropy(torch.tensor([[2.0, 2.0, -1e9], [9.0, -1e9, -1e9]]), num_top=2).abs().tolist()
     [1.0, 0.0]
     """
     num_top = min(num_top, logits.shape[-1])
