@@ -3,8 +3,9 @@
 import logging
 import random
 import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
-from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from random_models import ARCHITECTURES, EOS, make_model, words
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Qwen2Config,
@@ -40,6 +43,14 @@ from cruxtune.verify import StopRule
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="this machine has no C compiler")
 WAYS = [pytest.param(True, id="paged", marks=needs_compiler), pytest.param(False, id="padded")]
 """To keep what branches write: with the kernel or without."""
+LONG_ROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "short_factor": [1.0] * 4,
+    "long_factor": [4.0] * 4,
+    "original_max_position_embeddings": 24,
+}
 TIE = 1e-4
 """Between two logits that the order of a sum can turn round."""
 
@@ -231,8 +242,9 @@ FAILING = [
 
 
 @needs_compiler
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), MemoryError()], ids=type)
 @pytest.mark.parametrize(("owner", "method"), FAILING, ids=lambda each: getattr(each, "__name__", each))
-def test_wherever_memory_runs_out_no_branch_is_lost_or_told_twice(owner, method, qwen2, monkeypatch):
+def test_wherever_memory_runs_out_no_branch_is_lost_or_told_twice(owner, method, error, qwen2, monkeypatch):
     engine = engine_of(qwen2, with_kernel=owner is not PaddedCache, max_tokens=64)
     texts, decoding = texts_of(engine, 40), Decoding(40)
     expected = continue_all(engine, texts, decoding)
@@ -241,12 +253,12 @@ def test_wherever_memory_runs_out_no_branch_is_lost_or_told_twice(owner, method,
     def fail_twice(self, *arguments):
         calls.append(method)
         if len(calls) in (1, 4):
-            raise torch.OutOfMemoryError("out of memory")
+            raise error
         return plain(self, *arguments)
 
     monkeypatch.setattr(owner, method, fail_twice)
     assert continue_all(engine, texts, decoding) == expected
-    assert len(calls) > 4 and engine.max_tokens == 16
+    assert len(calls) > 4 and engine.max_tokens <= 16
 
 
 def test_when_memory_runs_out_the_batch_shrinks_and_nothing_is_lost(qwen2, monkeypatch, caplog):
@@ -309,6 +321,12 @@ def test_little_memory_means_few_branches_at_a_time(qwen2, monkeypatch, with_ker
     [
         (MistralConfig, MistralForCausalLM, {"sliding_window": 8}, "a sliding window of 8"),
         (Gemma2Config, Gemma2ForCausalLM, {}, "layers of sliding_attention"),
+        (
+            LlamaConfig,
+            LlamaForCausalLM,
+            {"rope_parameters": LONG_ROPE},
+            "its positions (longrope)",
+        ),
     ],
 )
 def test_models_that_cannot_share_a_trunk_fall_back_with_a_message(
@@ -395,11 +413,39 @@ def test_the_kernel_of_rows_gives_what_the_definition_says(kv_heads, dim, value_
 def test_without_a_compiler_there_is_no_kernel(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CC", "no-such-compiler")
-    monkeypatch.setattr(kernel_module, "row_kernel", cache(kernel_module.row_kernel.__wrapped__))
-    with caplog.at_level(logging.INFO):
-        assert kernel_module.row_kernel() is None
-    assert "attention without a kernel of its own: [Errno 2]" in caplog.text
+    assert row_kernel.__wrapped__() is None
+    assert "no kernel for attention" in caplog.text and "install a C compiler" in caplog.text
     assert not list(tmp_path.rglob("*.so"))
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", [b"no library", None])
+def test_a_damaged_library_is_made_again(monkeypatch, tmp_path, damage):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    library = kernel_module._library()
+    library.unlink()
+    if damage is None:
+        empty = tmp_path / "empty.c"
+        empty.touch()
+        subprocess.run(["cc", "-shared", "-fPIC", str(empty), "-o", str(library)], check=True)
+    else:
+        library.write_bytes(damage)
+    row_kernel.__wrapped__()  # a library without the function stays loaded in this process
+    assert b"attend_rows" in library.read_bytes()
+
+
+@pytest.mark.parametrize("named", [None, ""])
+def test_without_a_home_there_is_no_kernel(monkeypatch, caplog, named):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if named is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", named)
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(kernel_module.Path, "home", no_home)
+    assert row_kernel.__wrapped__() is None
+    assert "Could not determine home directory" in caplog.text
 
 
 def test_a_source_that_does_not_compile_is_no_obstacle(monkeypatch, tmp_path, caplog):

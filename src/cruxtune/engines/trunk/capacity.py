@@ -14,7 +14,9 @@ def good_number_of_tokens(device: torch.device) -> int:
     return CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed for want of memory: a CPU has no error type of its own for that."""
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether something failed for want of memory: torch has no error type of its own for that on a CPU."""
     texts = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        text in str(error) for text in texts
+    )

@@ -77,12 +77,25 @@ class RowKernel:
 
 @cache
 def row_kernel() -> RowKernel | None:
-    """The kernel, compiled once a machine; None where that fails."""
+    """The kernel, compiled once a machine; None, with a message, where that fails."""
     try:
-        return RowKernel(ctypes.CDLL(str(_library())))
-    except (OSError, subprocess.SubprocessError) as error:
-        logger.info("attention without a kernel of its own: %s", str(error).splitlines()[0])
+        return _load(_library())
+    except (OSError, RuntimeError, AttributeError, subprocess.SubprocessError) as error:
+        logger.warning(
+            "no kernel for attention, which takes up to three times as long without: %s "
+            "(install a C compiler; engine.kernel = false says that you know)",
+            str(error).splitlines()[0],
+        )
         return None
+
+
+def _load(library: Path) -> RowKernel:
+    """A file that is damaged is made again, once."""
+    try:
+        return RowKernel(ctypes.CDLL(str(library)))
+    except (OSError, AttributeError):
+        library.unlink()
+        return RowKernel(ctypes.CDLL(str(_library())))
 
 
 def suits(model: PreTrainedModel) -> bool:
@@ -95,7 +108,7 @@ def _library() -> Path:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or "cc"
     parts = (SOURCE.read_text(encoding="utf-8"), *FLAGS, compiler, _processor(), torch.__version__)
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cruxtune"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cruxtune"
     library = folder / f"rows-{name}.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ class Run:
             rooms = [self._room(fork) for fork in forks]
             if forks:
                 self._cohorts.append(Cohort(forks, rooms, self._model.max_draft, self._memory))
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             self._start_smaller(error)
         else:
             for _ in forks:
@@ -123,7 +123,7 @@ class Run:
                 done += self._completed(cohort, has_ended)
                 cohort.drop(has_ended)
             self._cohorts = merged([cohort for cohort in self._cohorts if len(cohort)])
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             self._start_smaller(error)
         return done
 
@@ -152,7 +152,7 @@ class Run:
             for row in np.flatnonzero(has_ended).tolist()
         ]
 
-    def _start_smaller(self, error: RuntimeError) -> None:
+    def _start_smaller(self, error: RuntimeError | MemoryError) -> None:
         """After memory ran out: the branches under way start again, half as many at a time."""
         if not is_out_of_memory(error):
             raise error
@@ -161,7 +161,8 @@ class Run:
             raise ModelError(
                 "memory runs out even with a single branch: use a smaller dtype or model"
             ) from error
-        self._model.max_tokens = max(self._model.max_tokens // 2, 1)
+        num_under_way = sum(map(len, self._cohorts)) or self._model.max_tokens
+        self._model.max_tokens = max(min(self._model.max_tokens, num_under_way) // 2, 1)
         logger.warning("memory ran out: going on with %d tokens a pass", self._model.max_tokens)
         self._cohorts = []
         self._memory.clear()

@@ -1,6 +1,7 @@
 """Which models the trunk engine is right for: asked of the configuration, then tried on the model itself."""
 
 import logging
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -27,9 +28,19 @@ def reason_against(model: PreTrainedModel) -> str | None:
         return f"it has layers of {', '.join(sorted(other))}"
     if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
         return f"its attention has a sliding window of {config.sliding_window}"
+    if rope := _rope_by_length(config):
+        return f"its positions ({rope}) are turned by the length of the longest text in a pass"
     if not getattr(model, "_supports_attention_backend", False):
         return "it doesn't go through transformers' attention interface"
     return None
+
+
+def _rope_by_length(config: Any) -> str | None:
+    """The kind of rotary embedding, if its frequencies depend on how long a text is: branches would depend on
+    their neighbours."""
+    parameters = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    kind = parameters.get("rope_type", parameters.get("type"))
+    return kind if kind in ("longrope", "dynamic") else None
 
 
 def reason_after_trial(engine: TrunkEngine) -> str | None:
