@@ -49,11 +49,15 @@ def run(
 ) -> Iterator[Step]:
     """Walk the stages, yielding each as it is done: a generator, which does nothing until it is iterated.
 
-    What an earlier run completed is not made again. `terms` are for some of solve, annotate and evaluate.
+    What an earlier run completed is not made again; a stage that was stopped with nothing to use is the last.
+    `terms` are for some of solve, annotate and evaluate.
     """
     try:
         for verb in verbs or stages_of(recipe):
             stage = STAGES[verb]
-            yield Step(verb, stage(recipe, terms[verb]) if verb in terms else stage(recipe))
+            result = stage(recipe, terms[verb]) if verb in terms else stage(recipe)
+            yield Step(verb, result)
+            if not result.is_usable:
+                return
     finally:
         leave_group()

@@ -56,6 +56,15 @@ def test_an_annotation_stopped_at_any_moment_is_usable_and_ends_with_the_same_by
     assert "other contents of `annotate`" in refused.stderr and f"delete {out / 'select'}" in refused.stderr
 
 
+@pytest.mark.parametrize("verb", ["annotate", "run"])
+def test_a_budget_too_short_for_one_solution_says_to_go_on(verb, solved):
+    stopped = cruxtune(verb, solved, "--budget", "0s")
+    assert stopped.returncode == 0, stopped.stderr
+    assert "stopped before the first solution was through: the same command goes on" in stopped.stdout
+    assert stopped.stdout.endswith("next: the same command\n")
+    assert not (solved.parent / "out" / "select").exists()
+
+
 def check_partial_evidence_is_used(recipe, out) -> int:
     """A budget of nothing makes evidence usable; returns how many solutions it covers."""
     paused = cruxtune("annotate", recipe, "--budget", "0s")

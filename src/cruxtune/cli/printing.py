@@ -58,13 +58,9 @@ def print_results(recipe: Any) -> None:
         console.print(terminal_table(rows, shares, baseline, recipe.evaluate.num_samples))
 
 
-def print_next(
-    arguments: Sequence[str], verb: str | None, verbs: Sequence[str], is_stopped: bool = False
-) -> None:
-    """The command that comes after a stage's: the same again where it was stopped."""
-    if is_stopped:
-        print("next: the same command")
-    elif verb is not None and verb in verbs[:-1]:
+def print_next(arguments: Sequence[str], verb: str | None, verbs: Sequence[str]) -> None:
+    """The command that comes after a stage's."""
+    if verb is not None and verb in verbs[:-1]:
         print(f"next: cruxtune {verbs[verbs.index(verb) + 1]} {shlex.join(arguments)}")
 
 

@@ -116,6 +116,11 @@ def _walk(
     except KeyboardInterrupt as interrupt:
         print(f"\ncruxtune: stopped. {_how_to_go_on(verb)}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from interrupt
+    shard = verb is not None and verb in terms and terms[verb].shard
+    is_stopped = not results[-1].is_usable or bool(shard and results[-1].note)
+    if is_stopped:
+        print("next: the same command")
+        return
     num_made = sum(len(result.made) for result in results)
     if num_made and verb in (None, "report"):
         print_results(recipe)
@@ -125,12 +130,10 @@ def _walk(
         print(f"nothing to do: {recipe.output_dir} is complete")
     elif verb is None:
         print(f"done in {duration(time.monotonic() - began)}, peak memory {peak_memory_gib():.1f} GiB")
-    shard = verb is not None and verb in terms and terms[verb].shard
-    is_stopped = bool(results[-1].note) and (bool(shard) or not results[-1].made)
-    if shard and not is_stopped:
+    if shard:
         print(f"when all shards are there: cruxtune merge {shlex.join([name, *(overrides or ())])}")
         return
-    print_next([name, *(overrides or ())], verb, stages_of(recipe), is_stopped)
+    print_next([name, *(overrides or ())], verb, stages_of(recipe))
 
 
 def _how_to_go_on(verb: str | None) -> str:

@@ -72,7 +72,8 @@ def _close(writer: StageWriter, harvest: Harvest, parts: Sequence[Part]) -> Stag
         return StageResult((writer.directory,), (writer.directory,))
     whole = harvest.write_beginning()
     writer.pause(annotate_counts(writer.directory, parts, harvest.num_usable), whole)
-    return StageResult((writer.directory,), (writer.directory,), _pause_note(harvest))
+    made = (writer.directory,) if harvest.num_usable else ()
+    return StageResult((writer.directory,), made, _pause_note(harvest))
 
 
 def _pause_note(harvest: Harvest) -> str:

@@ -30,6 +30,11 @@ class StageResult:
     note: str = ""
     """What is to be known of it: that it was stopped, and how to go on."""
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the next stage has something to work on."""
+        return bool(self.made) or not self.note
+
 
 class Workspace:
     """Paths and manifests for one recipe."""
