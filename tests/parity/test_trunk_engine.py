@@ -22,7 +22,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from cruxtune.counterfactual import alternatives
+from cruxtune.counterfactual import Annotator, Task, alternatives
 from cruxtune.engines import Decoding, Fork, continue_branches
 from cruxtune.engines.loading import load_both
 from cruxtune.engines.reference import ReferenceEngine
@@ -37,8 +37,17 @@ from cruxtune.errors import ModelError
 from cruxtune.models import find_model
 from cruxtune.problems import PromptEncoder
 from cruxtune.problems.synthetic import generate_problems
-from cruxtune.records import Branch, Completion, FinishReason
-from cruxtune.verify import StopRule
+from cruxtune.records import (
+    Branch,
+    Completion,
+    FinishReason,
+    Grade,
+    Origin,
+    Problem,
+    Solution,
+    Verdict,
+)
+from cruxtune.verify import StopRule, Verifier
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="this machine has no C compiler")
 WAYS = [pytest.param(True, id="paged", marks=needs_compiler), pytest.param(False, id="padded")]
@@ -259,6 +268,50 @@ def test_wherever_memory_runs_out_no_branch_is_lost_or_told_twice(owner, method,
     monkeypatch.setattr(owner, method, fail_twice)
     assert continue_all(engine, texts, decoding) == expected
     assert len(calls) > 4 and engine.max_tokens <= 16
+
+
+@pytest.mark.parametrize("with_kernel", WAYS)
+def test_a_solution_that_memory_is_too_small_for_waits_until_branches_have_ended(
+    with_kernel, qwen2, monkeypatch
+):
+    engine = engine_of(qwen2, with_kernel, max_tokens=16)
+    expected, openings = annotated(engine), []
+    plain = TrunkEngine._open_stem
+
+    def fail_now_and_then(self, *arguments):
+        openings.append(arguments)
+        if len(openings) in (2, 3, 6):
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(TrunkEngine, "_open_stem", fail_now_and_then)
+    assert annotated(engine) == expected
+    assert len(openings) == 6 + 3 and engine.max_tokens == 16
+
+
+def test_a_solution_that_memory_never_suffices_for_is_an_error(qwen2, monkeypatch):
+    def fail(self, *arguments):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(TrunkEngine, "_open_stem", fail)
+    with pytest.raises(ModelError, match="memory is too small for 13 tokens in one pass"):
+        annotated(TrunkEngine(qwen2, words()))
+
+
+def annotated(engine: TrunkEngine) -> set:
+    """What becomes of all branches of six solutions, opened as there is room for them."""
+    problem = Problem("p", "", "1")
+    grade = Grade(Verdict.CORRECT, "1")
+    tasks = []
+    for number in range(6):
+        done = Completion([3 + number, *range(4, 15)], "", FinishReason.STOP)
+        tasks.append(Task(problem, Solution(str(number), "p", [5], done, grade, Origin.GREEDY)))
+    with Verifier() as verifier:
+        annotator = Annotator(engine, verifier, Decoding(20), is_lazy=False)
+        rollouts = [rollout for evidence in annotator.annotate(tasks) for rollout in evidence.rollouts]
+    found = {(r.solution_id, r.branch, tuple(r.continuation.token_ids)) for r in rollouts}
+    assert len(found) == len(rollouts) == 6 * 12 * 2
+    return found
 
 
 def test_when_memory_runs_out_the_batch_shrinks_and_nothing_is_lost(qwen2, monkeypatch, caplog):

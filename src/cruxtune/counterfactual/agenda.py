@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 from cruxtune.counterfactual.alternatives import branches_of
 from cruxtune.counterfactual.evidence import Evidence, Task
@@ -31,12 +32,19 @@ class Agenda:
         self._too_long: list[str] = []
 
     def take(self) -> Fork | None:
-        """The next fork; opens the next solution where there is none. None: wait for verdicts, or the end."""
+        """The next fork; opens the next solution where there is none. None: wait for verdicts, or the end.
+
+        A solution that could not be opened is the next one again.
+        """
         while not self._due:
             task = next(self._tasks, None)
             if task is None:
                 return None
-            self._begin(task)
+            try:
+                self._begin(task)
+            except BaseException:
+                self._tasks = chain([task], self._tasks)
+                raise
         return self._due.popleft()
 
     def task_of(self, stem: Stem) -> Task:

@@ -2,6 +2,13 @@
 
 import torch
 
+from cruxtune.errors import ModelError
+
+
+class TooLittleMemory(ModelError):
+    """A solution can't be opened now; it may be once branches have ended."""
+
+
 CPU_TOKENS = 1024
 GPU_TOKENS = 4096
 """Tokens in a pass from which on more of them take proportionally longer, on common machines."""

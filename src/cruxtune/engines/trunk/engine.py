@@ -17,6 +17,7 @@ from cruxtune.engines.trunk.attention import Step, trunk_attention
 from cruxtune.engines.trunk.cache import Memory
 from cruxtune.engines.trunk.capacity import (
     MEMORY_SHARE,
+    TooLittleMemory,
     good_number_of_tokens,
     is_out_of_memory,
 )
@@ -28,7 +29,6 @@ from cruxtune.engines.trunk.paged import PagedMemory, num_pages
 from cruxtune.engines.trunk.run import Run
 from cruxtune.engines.trunk.stem import TrunkPass, TrunkStem
 from cruxtune.engines.trunk.step import BranchPass
-from cruxtune.errors import ModelError
 from cruxtune.records import TokenIds
 
 
@@ -65,12 +65,12 @@ class TrunkEngine(ReferenceEngine):
         require_room(len(prompt_ids) + len(completion_ids), self.context_length)
         try:
             return self._open_stem(prompt_ids, completion_ids, top_k)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise ModelError(
+            raise TooLittleMemory(
                 f"memory is too small for {len(prompt_ids) + len(completion_ids)} tokens in one pass: "
-                "use a smaller dtype or model, or set engine.max_tokens lower"
+                "use a smaller dtype or model, or leave the solution out"
             ) from error
 
     @torch.inference_mode()

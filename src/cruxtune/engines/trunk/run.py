@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, TakeFork
 from cruxtune.engines.trunk.cache import Memory
-from cruxtune.engines.trunk.capacity import is_out_of_memory
+from cruxtune.engines.trunk.capacity import TooLittleMemory, is_out_of_memory
 from cruxtune.engines.trunk.cohort import Cohort, expected_length, stem_of
 from cruxtune.engines.trunk.endings import Endings
 from cruxtune.engines.trunk.step import Block, BranchPass, longest_draft
@@ -86,13 +86,24 @@ class Run:
         """Up to `room` forks; those that end with their own first token are done."""
         done: list[Continued] = []
         due: list[Fork] = []
-        while len(due) < room and (fork := self._waiting.popleft() if self._waiting else self._take()):
+        while len(due) < room and (fork := self._next_fork(bool(due or done))):
             first = np.array([[fork.branch.token_id]])
             if self._endings.at_stop_token(first)[0] or self._room(fork) <= 0:
                 done.append(self._model.complete(fork, [fork.branch.token_id], self._decoding))
             else:
                 due.append(fork)
         return done, due
+
+    def _next_fork(self, has_more: bool) -> Fork | None:
+        """None too where memory is too small to open another solution, until branches have ended."""
+        if self._waiting:
+            return self._waiting.popleft()
+        try:
+            return self._take()
+        except TooLittleMemory:
+            if not has_more and not self._cohorts:
+                raise
+            return None
 
     def _room(self, fork: Fork) -> int:
         return fork.room(self._decoding, self._model.context_length)
