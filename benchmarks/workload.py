@@ -27,7 +27,6 @@ from cruxtune.recipe.sections import TrainSection
 from cruxtune.records import (
     Completion,
     Example,
-    FinishReason,
     Grade,
     Origin,
     Problem,
@@ -156,7 +155,7 @@ def solutions_of(base: Path, length: Length, count: int) -> tuple[list[Problem],
 def _is_usable(done: Completion, length: Length) -> bool:
     shortest, longest = length.span
     is_of_length = shortest <= len(done.token_ids) <= longest
-    return is_of_length and done.finish_reason is FinishReason.STOP and extract_answer(done.text) is not None
+    return is_of_length and done.has_stopped and extract_answer(done.text) is not None
 
 
 def _problem(length: Length, index: int) -> Problem:

@@ -82,6 +82,11 @@ class Completion:
     text: str
     finish_reason: FinishReason
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether its last token is a stop token."""
+        return self.finish_reason is FinishReason.STOP
+
 
 @dataclass(frozen=True, slots=True)
 class Grade:

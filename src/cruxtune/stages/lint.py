@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from cruxtune.errors import SelectionError
 from cruxtune.recipe import Recipe
-from cruxtune.records import FinishReason, Solution, TokenWeights
+from cruxtune.records import Solution
 from cruxtune.stages.evidence import annotated_solutions
-from cruxtune.stages.select import MIN_STOP_SHARE, select_manifest
+from cruxtune.stages.select import checked_weights, misses_stops
 from cruxtune.stages.workspace import Workspace
-from cruxtune.store import read_records, require_same
 from cruxtune.train.examples import make_examples
 
 
@@ -49,7 +48,7 @@ class Findings:
         found = []
         if self.num_empty:
             found.append(f"{self.num_empty} without any selected token")
-        if self.num_stops_selected < MIN_STOP_SHARE * self.num_stops:
+        if misses_stops(self.num_stops_selected, self.num_stops):
             found.append(
                 f"the stop token is selected in {self.num_stops_selected} of {self.num_stops}: a model that "
                 "never trains on it can forget to stop"
@@ -60,11 +59,11 @@ class Findings:
 def lint(recipe: Recipe) -> Iterator[Findings]:
     """What is to be known of each selection of the recipe."""
     space = Workspace(recipe)
+    solutions: list[Solution] = []
     for name in recipe.select:
-        require_same(space.path("select", name), select_manifest(space, name))
-        rows = read_records(space.path("select", name), TokenWeights)
-        weights = {row.solution_id: row.loss_weights for row in rows}
-        yield examine(name, annotated_solutions(space), weights, recipe.train.max_length)
+        weights = checked_weights(space, name)
+        solutions = solutions or annotated_solutions(space)
+        yield examine(name, solutions, weights, recipe.train.max_length)
 
 
 def examine(
@@ -83,7 +82,7 @@ def examine(
             misaligned.append(str(error))
             continue
         num_prompt_tokens += sum(w != 0 for w in example.loss_weights[: len(solution.prompt_ids)])
-        num_stops_selected += _has_stopped(solution) and example.loss_weights[-1] > 0
+        num_stops_selected += solution.completion.has_stopped and example.loss_weights[-1] > 0
     lengths = [len(s.prompt_ids) + len(s.completion.token_ids) for s in solutions]
     return Findings(
         name,
@@ -93,10 +92,6 @@ def examine(
         num_empty=num_empty,
         num_prompt_tokens=num_prompt_tokens,
         num_too_long=sum(length > max_length for length in lengths),
-        num_stops=sum(map(_has_stopped, solutions)),
+        num_stops=sum(solution.completion.has_stopped for solution in solutions),
         num_stops_selected=num_stops_selected,
     )
-
-
-def _has_stopped(solution: Solution) -> bool:
-    return solution.completion.finish_reason is FinishReason.STOP

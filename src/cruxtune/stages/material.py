@@ -9,7 +9,7 @@ import numpy as np
 
 from cruxtune.errors import ArtifactError
 from cruxtune.models import load_tokenizer
-from cruxtune.records import FinishReason, Position, Problem, Rollout, Solution, TokenScores
+from cruxtune.records import Position, Problem, Rollout, Solution, TokenScores
 from cruxtune.select import Evidence, Mask, Scores, gather_evidence, text_of, token_bytes, writes_from
 from cruxtune.stages.evidence import num_gaps
 from cruxtune.stages.score import Scoring
@@ -36,7 +36,7 @@ class Material:
 
     @property
     def has_stopped(self) -> list[bool]:
-        return [s.completion.finish_reason is FinishReason.STOP for s in self.solutions]
+        return [s.completion.has_stopped for s in self.solutions]
 
     @cached_property
     def evidence(self) -> list[Evidence]:

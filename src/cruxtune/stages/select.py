@@ -9,14 +9,14 @@ import numpy as np
 from cruxtune.errors import SelectionError
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.references import rules_behind
-from cruxtune.records import FinishReason, Solution, TokenWeights
+from cruxtune.records import Solution, TokenWeights
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evidence import annotated_solutions
 from cruxtune.stages.material import Material
 from cruxtune.stages.score import score_manifest, scorings_behind
 from cruxtune.stages.weigh import Weigher, Weights
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete
+from cruxtune.store import Manifest, StageWriter, is_complete, read_records, require_same
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,23 @@ def select_manifest(space: Workspace, name: str) -> Manifest:
     return space.manifest("select", settings, inputs)
 
 
+def read_weights(space: Workspace, name: str) -> dict[str, list[float]]:
+    """The weights that a selection gave, by solution."""
+    rows = read_records(space.path("select", name), TokenWeights)
+    return {row.solution_id: row.loss_weights for row in rows}
+
+
+def checked_weights(space: Workspace, name: str) -> dict[str, list[float]]:
+    """The same; raises where they are not what this recipe would give."""
+    require_same(space.path("select", name), select_manifest(space, name))
+    return read_weights(space, name)
+
+
+def misses_stops(num_selected: float, num_stops: float) -> bool:
+    """Whether so few stop tokens are selected that a model could unlearn to stop."""
+    return num_selected < MIN_STOP_SHARE * num_stops
+
+
 def _by_solution(solutions: Sequence[Solution], weights: Weights) -> list[TokenWeights]:
     ends = np.cumsum([len(solution.completion.token_ids) for solution in solutions])
     rows = np.split(weights, ends[:-1])
@@ -65,7 +82,7 @@ def _by_solution(solutions: Sequence[Solution], weights: Weights) -> list[TokenW
 def _counts(solutions: Sequence[Solution], weights: Sequence[TokenWeights]) -> dict[str, float]:
     num_tokens = sum(len(item.loss_weights) for item in weights)
     num_selected = sum(weight > 0 for item in weights for weight in item.loss_weights)
-    stopped = [s.completion.finish_reason is FinishReason.STOP for s in solutions]
+    stopped = [solution.completion.has_stopped for solution in solutions]
     return {
         "num_tokens": num_tokens,
         "num_selected": num_selected,
@@ -86,8 +103,7 @@ def _require_tokens(name: str, counts: dict[str, float]) -> None:
 
 
 def _warn_of_stop_tokens(name: str, counts: dict[str, float]) -> None:
-    """A model could unlearn to stop."""
-    if counts["num_stop_tokens_selected"] < MIN_STOP_SHARE * counts["num_stop_tokens"]:
+    if misses_stops(counts["num_stop_tokens_selected"], counts["num_stop_tokens"]):
         logger.warning(
             "select.%s selects the stop token in %d of %d solutions: a model that never trains on it can "
             "forget to stop, so look at the share that is cut off",

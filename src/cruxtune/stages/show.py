@@ -8,11 +8,10 @@ from cruxtune.errors import RecipeError
 from cruxtune.models import load_tokenizer
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.rules import AllTokens
-from cruxtune.records import Example, TokenWeights
+from cruxtune.records import Example
 from cruxtune.stages.evidence import annotated_solutions
-from cruxtune.stages.select import select_manifest
+from cruxtune.stages.select import checked_weights
 from cruxtune.stages.workspace import Workspace
-from cruxtune.store import read_records, require_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,7 @@ def show(recipe: Recipe, selection: str | None, num_solutions: int) -> Iterator[
     selection = selection or _first_choice(recipe)
     if selection not in recipe.select:
         raise RecipeError(f"{selection!r} is not under [select]: {', '.join(recipe.select)}")
-    require_same(space.path("select", selection), select_manifest(space, selection))
-    rows = read_records(space.path("select", selection), TokenWeights)
-    weights = {row.solution_id: row.loss_weights for row in rows}
+    weights = checked_weights(space, selection)
     tokenizer = load_tokenizer(space.model, recipe.model.trust_remote_code)
     solutions = list(islice(annotated_solutions(space), num_solutions))
     examples = make_examples(solutions, weights, recipe.train.max_length)

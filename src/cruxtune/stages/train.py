@@ -7,12 +7,12 @@ from pathlib import Path
 
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
-from cruxtune.records import Example, Solution, TokenWeights
+from cruxtune.records import Example, Solution
 from cruxtune.stages.evidence import annotated_solutions
-from cruxtune.stages.select import select_manifest
+from cruxtune.stages.select import read_weights, select_manifest
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, read_records
+from cruxtune.store import Manifest, StageWriter, is_complete
 from cruxtune.train import make_examples
 from cruxtune.train.processes import is_main_process
 
@@ -66,9 +66,7 @@ def train_manifest(space: Workspace, run: Run) -> Manifest:
 
 def _train(space: Workspace, run: Run, wanted: Manifest, solutions: Sequence[Solution]) -> None:
     recipe = space.recipe
-    weights = read_records(space.path("select", run.selection), TokenWeights)
-    by_solution = {item.solution_id: item.loss_weights for item in weights}
-    examples = make_examples(solutions, by_solution, recipe.train.max_length)
+    examples = make_examples(solutions, read_weights(space, run.selection), recipe.train.max_length)
     directory = space.path("train", run.name)
     if not is_main_process():
         _finetune(space, run, examples, directory)
