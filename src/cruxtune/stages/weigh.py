@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -46,6 +47,7 @@ from cruxtune.select import (
     top_tokens,
     union,
 )
+from cruxtune.select.classes import TokenClass
 from cruxtune.select.formula import Term
 from cruxtune.stages.material import Material
 from cruxtune.stages.score import scoring_of
@@ -103,13 +105,17 @@ class Weigher:
                 return self._ranked(rule, name).astype(np.float64)
         return self._plain(rule).astype(np.float64)
 
+    @cached_property
+    def _classes(self) -> list[TokenClass]:
+        """Of all tokens; one formula may ask for several."""
+        return [found for pieces in self._material.pieces for found in token_classes(pieces)]
+
     def _plain(self, rule: Selection) -> Mask:
         """Selections that are a question of what and where a token is."""
         material = self._material
         match rule:
             case ClassTokens():
-                rows = [token_classes(pieces) for pieces in material.pieces]
-                return np.array([found is rule.of for row in rows for found in row])
+                return np.array([found is rule.of for found in self._classes])
             case PrefixTokens():
                 return first_tokens(material.lengths, rule.num_tokens)
             case StopTokens():
