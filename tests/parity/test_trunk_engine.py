@@ -29,7 +29,7 @@ from cruxtune.engines.reference import ReferenceEngine
 from cruxtune.engines.trunk import TrunkEngine, trunk_or_reference
 from cruxtune.engines.trunk import kernel as kernel_module
 from cruxtune.engines.trunk.attention import attend, attend_plainly, join
-from cruxtune.engines.trunk.kernel import row_kernel
+from cruxtune.engines.trunk.kernel import RowPlaces, row_kernel
 from cruxtune.engines.trunk.padded import PaddedCache
 from cruxtune.engines.trunk.paged import PagedCache, Pages
 from cruxtune.engines.trunk.run import Run
@@ -447,7 +447,7 @@ def test_the_kernel_of_rows_gives_what_the_definition_says(kv_heads, dim, value_
     key, value = torch.randn(kv_heads, 4, dim), torch.randn(kv_heads, 4, value_dim)
     kernel = row_kernel()
     assert kernel is not None
-    out, lse = kernel.attend(query, key, value, keys, values, row, column, table, 0.3)
+    out, lse = kernel.attend(query, key, value, keys, values, RowPlaces(row, column, table), 0.3)
     for token, (own, last) in enumerate(zip(row, column, strict=True)):
         seen = [table[own][at // page] * page + at % page for at in range(last + 1)]
         flat_keys, flat_values = keys.reshape(-1, kv_heads, dim), values.reshape(-1, kv_heads, value_dim)

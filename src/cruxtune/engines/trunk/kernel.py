@@ -38,6 +38,21 @@ class _Pass(ctypes.Structure):
     )
 
 
+class RowPlaces:
+    """Where the tokens of a pass stand, the same for every layer."""
+
+    def __init__(
+        self,
+        row: Int[np.ndarray, " tokens"],
+        column: Int[np.ndarray, " tokens"],
+        table: Int[np.ndarray, "rows width"],
+    ) -> None:
+        self._arrays = (row, column, table)  # the pointers don't keep them
+        self.pointers = tuple(array.ctypes.data for array in self._arrays)
+        self.table_width = table.shape[1]
+        self.longest = int(column.max()) + 1
+
+
 class RowKernel:
     """The compiled function."""
 
@@ -52,9 +67,7 @@ class RowKernel:
         value: Float[Tensor, "kv_heads tokens value_dim"],
         keys: Float[Tensor, "pages page kv_heads dim"],
         values: Float[Tensor, "pages page kv_heads value_dim"],
-        row: Int[np.ndarray, " tokens"],
-        column: Int[np.ndarray, " tokens"],
-        table: Int[np.ndarray, "rows width"],
+        places: RowPlaces,
         scale: float,
     ) -> tuple[Float[Tensor, "tokens heads value_dim"], Float[Tensor, "tokens heads"]]:
         """Keep keys and values of the tokens in their rows' pages; attention to all up to them, and the log
@@ -65,11 +78,10 @@ class RowKernel:
         lse = query.new_empty(tokens, heads)
         sizes = (tokens, heads, len(key), dim, value.shape[2])
         strides = (stride for tensor in (query, key, value) for stride in tensor.stride()[:2])
-        arrays = (array.ctypes.data for array in (row, column, table))
         tensors = (tensor.data_ptr() for tensor in (query, key, value))
-        places = (tensor.data_ptr() for tensor in (keys, values, out, lse))
-        paging = keys.shape[1], table.shape[1], int(column.max()) + 1
-        call = _Pass(*sizes, *paging, *arrays, *tensors, *strides, *places, scale)
+        kept = (tensor.data_ptr() for tensor in (keys, values, out, lse))
+        paging = keys.shape[1], places.table_width, places.longest
+        call = _Pass(*sizes, *paging, *places.pointers, *tensors, *strides, *kept, scale)
         if self._run(ctypes.byref(call)):
             raise torch.OutOfMemoryError("out of memory: no room for attention scores")
         return out, lse

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cruxtune.engines.trunk.cache import Places, Removal, bytes_per_token
-from cruxtune.engines.trunk.kernel import RowKernel
+from cruxtune.engines.trunk.kernel import RowKernel, RowPlaces
 from cruxtune.engines.trunk.stem import TrunkStem
 
 PAGE = 16
@@ -94,7 +94,7 @@ class PagedCache:
         needed = places.last // PAGE + 1
         while len(short := np.flatnonzero(self._num_pages < needed)):
             self._add_page(short)
-        self._row, self._column = places.row_of_token, places.column_of_token
+        self._places = RowPlaces(places.row_of_token, places.column_of_token, self._table)
 
     def attend(
         self,
@@ -106,9 +106,7 @@ class PagedCache:
     ) -> tuple[Float[Tensor, "tokens heads value_dim"], Float[Tensor, "tokens heads"]]:
         """Attention of one layer to what each row wrote itself, and the log of its normaliser."""
         keys, values = self._pages.keys[layer], self._pages.values[layer]
-        return self._kernel.attend(
-            query, key, value, keys, values, self._row, self._column, self._table, scale
-        )
+        return self._kernel.attend(query, key, value, keys, values, self._places, scale)
 
     def drop(self, removal: Removal, longest: int) -> None:
         """Let rows go, and their pages."""
