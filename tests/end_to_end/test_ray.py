@@ -4,28 +4,15 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import artifacts, cruxtune, start, write_recipe
+from processes import children_of
 
 pytest.importorskip("ray")
 
 CLUSTER = ("--ray", "cluster.num_actors=2", "cluster.solutions_per_task=1", "engine.type=reference")
-
-
-def children_of(parent: int) -> Iterator[int]:
-    """All processes under one, by their ids."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent:
-            child = int(path.parent.name)
-            yield child
-            yield from children_of(child)
 
 
 def actors_of(driver: int) -> list[int]:

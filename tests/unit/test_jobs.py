@@ -1,4 +1,6 @@
-"""What a Ray actor is asked to do: of what came back, nothing is asked for again."""
+"""What an engine elsewhere is asked to do: of what came back, nothing is asked for again."""
+
+import os
 
 import pytest
 
@@ -9,6 +11,8 @@ from cruxtune.recipe import parse_recipe
 from cruxtune.records import Position, Problem, Verdict
 from cruxtune.stages.cluster import OnRay
 from cruxtune.stages.jobs import AnnotateJob, PartJob
+from cruxtune.stages.processes import Shift
+from cruxtune.stages.worker import take_device
 
 PROBLEM = Problem("s", "?", "3")
 RECIPE = """
@@ -23,7 +27,7 @@ cluster = { num_actors = 2, max_deaths = 2 }
 def asked_for(job: AnnotateJob) -> list[Task]:
     """What an actor would be given now."""
     given: list[Task] = []
-    list(job.do(lambda tasks: given.extend(tasks) or []))
+    list(job.flow(lambda tasks: given.extend(tasks) or [], job.left))
     return given
 
 
@@ -43,15 +47,46 @@ def test_what_came_back_is_not_asked_for_again(make_solution, make_rollout):
 
 
 def test_a_part_is_one_piece():
-    job = PartJob(3, [PROBLEM])
-    (piece,) = job.do(lambda index, problems: [(index, problem.id) for problem in problems])
+    job = PartJob([(3, [PROBLEM])])
+    (piece,) = job.flow(lambda index, problems: [(index, problem.id) for problem in problems], job.left)
     assert job.receive(piece) == (3, [(3, "s")])
+    assert job.left == []
 
 
 def test_work_on_which_actors_die_again_and_again_is_given_up_with_a_reason(tmp_path, caplog):
     recipe = parse_recipe(RECIPE)
-    crew, job = OnRay(recipe, ModelFiles("m", tmp_path)), PartJob(3, [PROBLEM])
+    crew, job = OnRay(recipe, ModelFiles("m", tmp_path)), PartJob([(3, [PROBLEM])])
     crew.bury(job, RuntimeError("out of memory\nand more"))
     assert "an actor died on part 3 and is replaced: out of memory" in caplog.text
     with pytest.raises(ClusterError, match=r"2 actors died .* on part 3, .*: out of memory\. What was found"):
         crew.bury(job, RuntimeError("out of memory"))
+
+
+def test_deaths_count_only_one_after_the_other(make_solution):
+    job = AnnotateJob([Task(PROBLEM, make_solution("s"))])
+    job.add(Task(PROBLEM, make_solution("t")))
+    job.num_deaths = 1
+    job.receive(Evidence([], []))
+    assert job.num_deaths == 1
+    job.receive(Evidence([], [], ["s"]))
+    assert job.num_deaths == 0 and str(job) == "the solutions t"
+
+
+def test_what_a_dead_worker_left_comes_first_and_what_none_had_comes_once():
+    waiting = iter([(0, [PROBLEM]), (1, [PROBLEM]), (2, [PROBLEM])])
+    shift = Shift(len, PartJob(), waiting)
+    assert [shift.next()[0], shift.next()[0]] == [0, 1]
+    shift.job.receive((0, []))
+    shift = shift.again()
+    assert [shift.next()[0], shift.next()[0], shift.next()] == [1, 2, None]
+
+
+@pytest.mark.parametrize(
+    ("visible", "num_workers", "expected"),
+    [("3,5", 4, [("3", 0.5), ("5", 0.5), ("3", 0.5), ("5", 0.5)]), ("", 2, [("", 0.5), ("", 0.5)])],
+)
+def test_workers_share_gpus_evenly_or_the_memory_of_the_machine(visible, num_workers, expected, monkeypatch):
+    for index in range(num_workers):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        share = take_device(index, num_workers)
+        assert (os.environ["CUDA_VISIBLE_DEVICES"], share) == expected[index]

@@ -29,6 +29,13 @@ ShardOption = Annotated[
     typer.Option("--shard", help="Do one share of the work: 0/4 is the first of four; see `merge`."),
 ]
 
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Let so many processes of this machine do the work, an engine each."
+    ),
+]
+
 RayOption = Annotated[
     bool,
     typer.Option("--ray", help="Let actors of a Ray cluster do the work: see [cluster] of the recipe."),

@@ -10,7 +10,15 @@ from typing import Any
 
 import typer
 
-from cruxtune.cli.application import Budget, Overrides, RayOption, RecipeArgument, ShardOption, app
+from cruxtune.cli.application import (
+    Budget,
+    Overrides,
+    RayOption,
+    RecipeArgument,
+    ShardOption,
+    WorkersOption,
+    app,
+)
 from cruxtune.cli.printing import log, peak_memory_gib, print_next, print_results, print_step
 from cruxtune.progress import duration
 
@@ -21,13 +29,17 @@ SPREAD = ("solve", "annotate", "evaluate")
 
 @app.command()
 def run(
-    recipe: RecipeArgument, overrides: Overrides = None, budget: Budget = None, ray: RayOption = False
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    budget: Budget = None,
+    workers: WorkersOption = None,
+    ray: RayOption = False,
 ) -> None:
     """Walk all stages, from problems to the report; what is there already is not made again.
 
     A budget is for the annotation; the stages after it work on what it found out.
     """
-    terms = {verb: _terms(budget if verb == "annotate" else None, None, ray) for verb in SPREAD}
+    terms = {verb: _terms(budget if verb == "annotate" else None, None, workers, ray) for verb in SPREAD}
     _walk(recipe, overrides, None, terms)
 
 
@@ -37,10 +49,11 @@ def solve(
     overrides: Overrides = None,
     budget: Budget = None,
     shard: ShardOption = None,
+    workers: WorkersOption = None,
     ray: RayOption = False,
 ) -> None:
     """Write a greedy solution of every training problem, with its verdict."""
-    _walk(recipe, overrides, "solve", {"solve": _terms(budget, shard, ray)})
+    _walk(recipe, overrides, "solve", {"solve": _terms(budget, shard, workers, ray)})
 
 
 @app.command()
@@ -49,10 +62,11 @@ def annotate(
     overrides: Overrides = None,
     budget: Budget = None,
     shard: ShardOption = None,
+    workers: WorkersOption = None,
     ray: RayOption = False,
 ) -> None:
     """Replace every token of every correct solution, continue, verify; store the evidence."""
-    _walk(recipe, overrides, "annotate", {"annotate": _terms(budget, shard, ray)})
+    _walk(recipe, overrides, "annotate", {"annotate": _terms(budget, shard, workers, ray)})
 
 
 @app.command()
@@ -79,10 +93,11 @@ def evaluate(
     overrides: Overrides = None,
     budget: Budget = None,
     shard: ShardOption = None,
+    workers: WorkersOption = None,
     ray: RayOption = False,
 ) -> None:
     """Let the base model and every checkpoint answer the benchmarks."""
-    _walk(recipe, overrides, "evaluate", {"evaluate": _terms(budget, shard, ray)})
+    _walk(recipe, overrides, "evaluate", {"evaluate": _terms(budget, shard, workers, ray)})
 
 
 @app.command()
@@ -91,13 +106,16 @@ def report(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     _walk(recipe, overrides, "report")
 
 
-def _terms(budget: str | None, shard: str | None, ray: bool) -> Any:
+def _terms(budget: str | None, shard: str | None, workers: int | None, ray: bool) -> Any:
     from cruxtune.errors import RecipeError
     from cruxtune.stages.terms import Terms, parse_budget, parse_shard
 
-    if shard and ray:
-        raise RecipeError("--shard and --ray are two ways to spread the work: choose one")
-    return Terms(parse_budget(budget) if budget else None, parse_shard(shard) if shard else None, ray)
+    if ray and (shard or workers):
+        other = "--shard" if shard else "--workers"
+        raise RecipeError(f"{other} and --ray are two ways to spread the work: choose one")
+    return Terms(
+        parse_budget(budget) if budget else None, parse_shard(shard) if shard else None, workers, ray
+    )
 
 
 def _walk(
@@ -108,32 +126,40 @@ def _walk(
     from cruxtune.recipe import load_recipe
 
     recipe = load_recipe(name, overrides or ())
-
+    arguments = [name, *(overrides or ())]
     began = time.monotonic()
     steps = run_stages(recipe, (verb,) if verb else (), terms)
+    results = _follow_until_stopped(steps, recipe.output_dir, verb)
+    shard = bool(verb and verb in terms and terms[verb].shard)
+    if not results[-1].is_usable or (shard and results[-1].note):
+        print("next: the same command")
+        return
+    _sum_up(recipe, verb, sum(len(result.made) for result in results), time.monotonic() - began)
+    if shard:
+        print(f"when all shards are there: cruxtune merge {shlex.join(arguments)}")
+    else:
+        print_next(arguments, verb, stages_of(recipe))
+
+
+def _follow_until_stopped(steps: Any, output_dir: Path, verb: str | None) -> list[Any]:
     try:
-        results = _follow(steps, recipe.output_dir)
+        return _follow(steps, output_dir)
     except KeyboardInterrupt as interrupt:
         print(f"\ncruxtune: stopped. {_how_to_go_on(verb)}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from interrupt
-    shard = verb is not None and verb in terms and terms[verb].shard
-    is_stopped = not results[-1].is_usable or bool(shard and results[-1].note)
-    if is_stopped:
-        print("next: the same command")
+
+
+def _sum_up(recipe: Any, verb: str | None, num_made: int, seconds: float) -> None:
+    """What a run or a report ends with: results, where the page is, what it took."""
+    if verb not in (None, "report"):
         return
-    num_made = sum(len(result.made) for result in results)
-    if num_made and verb in (None, "report"):
+    if num_made:
         print_results(recipe)
-    if verb in (None, "report"):
-        print(f"\n{recipe.output_dir / 'report' / 'report.html'}")
+    print(f"\n{recipe.output_dir / 'report' / 'report.html'}")
     if verb is None and num_made == 0:
         print(f"nothing to do: {recipe.output_dir} is complete")
     elif verb is None:
-        print(f"done in {duration(time.monotonic() - began)}, peak memory {peak_memory_gib():.1f} GiB")
-    if shard:
-        print(f"when all shards are there: cruxtune merge {shlex.join([name, *(overrides or ())])}")
-        return
-    print_next([name, *(overrides or ())], verb, stages_of(recipe))
+        print(f"done in {duration(seconds)}, peak memory {peak_memory_gib():.1f} GiB")
 
 
 def _how_to_go_on(verb: str | None) -> str:

@@ -37,7 +37,7 @@ class Member:
         """What comes of a job, piece by piece."""
         if self._alone is None:
             self._alone = Alone(self._recipe, _here(self._recipe, self._files), self._verifier)
-        yield from job.do(self._alone.open(open_work))
+        yield from job.flow(self._alone.open(open_work), job.left)
 
 
 class OnRay:
@@ -54,7 +54,7 @@ class OnRay:
     def each(
         self, open_work: OpenWork, parts: Sequence[Part]
     ) -> Generator[tuple[int, list[Any]], None, None]:
-        jobs = (PartJob(index, problems) for index, problems in parts)
+        jobs = (PartJob([part]) for part in parts)
         yield from self._run(open_work, jobs, len(parts))
 
     def annotate(

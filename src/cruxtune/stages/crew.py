@@ -1,4 +1,4 @@
-"""Who does a stage's work: an engine and a verifier in this process, or actors of a cluster."""
+"""Who does a stage's work: an engine and a verifier in this process, several in others, or a cluster."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -40,10 +40,13 @@ class Crew(Protocol):
 class Alone:
     """One engine, in this process; it is opened when there is work."""
 
-    def __init__(self, recipe: Recipe, files: ModelFiles, verifier: Verifier) -> None:
+    def __init__(
+        self, recipe: Recipe, files: ModelFiles, verifier: Verifier, memory_share: float = 1.0
+    ) -> None:
         self._recipe = recipe
         self._files = files
         self._verifier = verifier
+        self._memory_share = memory_share
 
     def each(
         self, open_work: OpenWork, parts: Sequence[Part]
@@ -62,7 +65,7 @@ class Alone:
 
     @cached_property
     def _engine(self) -> Engine:
-        return open_engine(self._recipe, self._files)
+        return open_engine(self._recipe, self._files, self._memory_share)
 
 
 @contextmanager
@@ -72,6 +75,12 @@ def open_crew(recipe: Recipe, files: ModelFiles, terms: Terms) -> Iterator[Crew]
         from cruxtune.stages.cluster import open_ray
 
         with open_ray(recipe, files) as crew:
+            yield crew
+        return
+    if terms.num_workers:
+        from cruxtune.stages.processes import open_processes
+
+        with open_processes(recipe, files, terms.num_workers) as crew:
             yield crew
         return
     with open_verifier(recipe) as verifier:

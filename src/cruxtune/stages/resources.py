@@ -29,11 +29,14 @@ from cruxtune.records import Problem
 from cruxtune.verify import StopRule, Verifier
 
 
-def open_engine(recipe: Recipe, files: ModelFiles) -> Engine:
-    """The engine of the recipe around a model; this is where torch is first imported."""
+def open_engine(recipe: Recipe, files: ModelFiles, memory_share: float = 1.0) -> Engine:
+    """The engine of the recipe around a model; this is where torch is first imported.
+
+    `memory_share` is what it may take of the memory for branches: others run beside it.
+    """
     match recipe.engine:
         case TrunkEngineSettings() | ReferenceEngineSettings() as settings:
-            return _open_transformers(settings, files, recipe.model)
+            return _open_transformers(settings, files, recipe.model, memory_share)
         case VllmEngineSettings() as settings:
             return _open_vllm(settings, files, recipe.model)
         case ServerEngineSettings() as settings:
@@ -41,7 +44,10 @@ def open_engine(recipe: Recipe, files: ModelFiles) -> Engine:
 
 
 def _open_transformers(
-    settings: TrunkEngineSettings | ReferenceEngineSettings, files: ModelFiles, model: ModelSection
+    settings: TrunkEngineSettings | ReferenceEngineSettings,
+    files: ModelFiles,
+    model: ModelSection,
+    memory_share: float,
 ) -> Engine:
     from cruxtune.engines.loading import load_both
     from cruxtune.engines.reference import ReferenceEngine
@@ -64,6 +70,7 @@ def _open_transformers(
             settings.max_draft,
             settings.max_tokens,
             with_kernel=settings.kernel,
+            memory_share=memory_share,
         )
     )
 

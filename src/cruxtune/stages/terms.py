@@ -43,6 +43,8 @@ class Terms:
     """Seconds after which it stops, cleanly."""
     shard: Shard | None = None
     """The share of the work that is done here."""
+    num_workers: int | None = None
+    """Processes of this machine that do the work, one engine each; None: this one does it."""
     on_ray: bool = False
     """Whether the work is done by actors of a Ray cluster."""
     began: float = 0.0

@@ -46,10 +46,12 @@ class TrunkEngine(ReferenceEngine):
         max_draft: int = 6,
         max_tokens: int | None = None,
         with_kernel: bool = True,
+        memory_share: float = 1.0,
     ) -> None:
         super().__init__(model, tokenizer, batch_size)
         self.max_draft = max_draft
         self.max_tokens = max_tokens or good_number_of_tokens(model.device)
+        self._memory_share = MEMORY_SHARE * memory_share
         self._kernel = row_kernel() if with_kernel and suits(model) else None
         self.num_forwarded = 0
         """Tokens that went through the model for branches: what drafting and sharing are measured by."""
@@ -103,7 +105,7 @@ class TrunkEngine(ReferenceEngine):
 
     def new_memory(self, max_new_tokens: int) -> Memory:
         """For the keys and values of branches that write no more than so many tokens."""
-        limit = int(MEMORY_SHARE * free_bytes(self.model.device))
+        limit = int(self._memory_share * free_bytes(self.model.device))
         if self._kernel is None:
             return PaddedMemory(limit)
         return PagedMemory(self._kernel, limit, self.max_tokens * num_pages(max_new_tokens))
