@@ -8,6 +8,7 @@ _LETTER = r"(?:\\text\s?\{|\\mathrm\s?\{|\\textbf\s?\{|\*\*|[$(\[\"'`])*(?P<lett
 _DECORATED = (
     r"(?=[)\]}.:,;*$\"`]|\s*$|\s*\n|\s+(?:[A-Z0-9(]|is\b|because\b|since\b|as\b|and\b|which\b|option\b))"
 )
+_TAGGED = re.compile(r"(?i:<answer>)\s{0,9}" + _LETTER + r"(?=[)\]}.:,;*$\"`<]|\s{0,9}(?:<|$))")
 _BOXED = re.compile(r"\\f?boxed\s?\{\s?" + _LETTER)
 _HASHES = re.compile(r"####[ \t]*" + _LETTER + _DECORATED)
 _PHRASE = re.compile(
@@ -20,7 +21,7 @@ _NAMED = re.compile(r"(?i:\b(?:option|choice|answer))\s" + _LETTER + _DECORATED)
 _BRACKETED = re.compile(r"(?<![A-Za-z0-9])\((?P<letter>[A-J])\)")
 _OWN_LINE = re.compile(r"^\s{0,9}" + _LETTER + r"(?=[).:*\]\"$]|\s*$)", re.MULTILINE)
 _STANDING = re.compile(r"(?<![A-Za-z0-9'’.])(?P<letter>[B-HJ]|[AI](?=[.)\s]{0,3}$))(?![A-Za-z0-9'’-])")
-_LAST_OF = (_BOXED, _HASHES, _PHRASE, _NAMED, _BRACKETED, _OWN_LINE, _STANDING)
+_LAST_OF = (_TAGGED, _BOXED, _HASHES, _PHRASE, _NAMED, _BRACKETED, _OWN_LINE, _STANDING)
 _ALONE = re.compile(r"\W*(?:\\text\{)?\W*([A-Ja-j])\W*")
 
 

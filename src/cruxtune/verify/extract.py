@@ -1,7 +1,7 @@
 """From a whole response to its final answer, or None.
 
-The rules, in order: the last `\\boxed`, the first `####`, the last phrase such as "the answer is",
-the last number. A made-up next question ends the response. Linear in the length of the text.
+The rules, in order: the last `<Answer>`, the last `\\boxed`, the first `####`, the last phrase such as
+"the answer is", the last number. A made-up next question ends the response. Linear in the length of the text.
 """
 
 import re
@@ -20,6 +20,8 @@ _NEXT_QUESTION = re.compile(
 )
 CALCULATOR_NOTE = re.compile(r"<<[^<>\n]{0,200}>>")
 _TOO_LONG = 2 * MAX_ANSWER_LENGTH
+_TAG = re.compile(r"<answer>", re.IGNORECASE)
+_END_TAG = re.compile(r"</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\f?boxed\s?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"(?!\{)([^\s$]{1,100})")
@@ -84,7 +86,22 @@ def _piece_bounds(text: str) -> list[tuple[int, int]]:
 
 
 def explicit_answer(text: str) -> Statement | None:
+    return _last_tagged(text) or _untagged(text)
+
+
+def _untagged(text: str) -> Statement | None:
     return _last_boxed(text) or _after_hashes(text) or _after_last_phrase(text)
+
+
+def _last_tagged(text: str) -> Statement | None:
+    """What the last `<Answer>` holds, to its end tag or, where that is missing, to the end."""
+    for tag in reversed(list(_TAG.finditer(text))):
+        content = text[tag.end() : tag.end() + _TOO_LONG]
+        content = content[: end.start()] if (end := _END_TAG.search(content)) else content
+        inner = _untagged(content)
+        if answer := inner.answer if inner else _answer(content):
+            return Statement(tag.start(), answer)
+    return None
 
 
 def _last_boxed(text: str) -> Statement | None:

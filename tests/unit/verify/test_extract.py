@@ -31,12 +31,15 @@ FRAGMENTS = [
         "\n",
     ],
     *["\nQuestion:", "\\(", "\\)", ",", "%", " and ", "\u202e", "\x00", "\ud800", "-", "/", "=", "**"],
+    *["<Answer>", "</answer>", "</Thinking>"],
 ]
 HOSTILE = {
     "digits": "9" * 100_000,
     "digits after a phrase": "The answer is " + "9" * 100_000,
     "opened boxes": "\\boxed{" * 15_000,
     "nested boxes": "\\boxed{" * 12_000 + "}" * 12_000,
+    "tags": "<Answer>" * 12_000,
+    "long tags": "<Answer>9 " * 10_000 + "</Answer>",
     "separators": "1," * 50_000,
     "phrases": "the answer is " * 7_000,
     "phrases to nothing": "answer to " * 10_000,

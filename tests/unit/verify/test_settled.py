@@ -29,7 +29,8 @@ HALVES = [
     "<|",
 ]
 ANSWERS = ["\\boxed{18}", "#### 18", "The answer is 18.", "Answer: (B)", "B", "(A)", " 18", "<<9*2=18>>18"]
-OTHERS = ["\\boxed{", "}", "{", "####", "$", "\\", ".", " ", "x", "A dog", "\nSo", "1"]
+ANSWERS += ["<Answer>18</Answer>", "<Answer>B"]
+OTHERS = ["\\boxed{", "}", "{", "####", "$", "\\", ".", " ", "x", "A dog", "\nSo", "1", "<Answer>"]
 TEXTS = st.lists(st.sampled_from(MARKS + HALVES + ANSWERS + OTHERS), max_size=9).map("".join) | st.text()
 REALISTIC = st.tuples(
     st.sampled_from(["She sells <<16-3=13>>13 eggs.\n", "So $x = 9$.\n\n", ""]),
