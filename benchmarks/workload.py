@@ -23,7 +23,7 @@ from cruxtune.problems.synthetic.solutions import Habits, write_solution
 from cruxtune.problems.synthetic.story import Level, draw_story
 from cruxtune.problems.synthetic.wordings import write_question
 from cruxtune.progress import progress_bar
-from cruxtune.recipe.sections import TrainSection
+from cruxtune.recipe.training import TrainSection
 from cruxtune.records import (
     Completion,
     Example,

@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from cruxtune.models import find_model
-from cruxtune.recipe.sections import TrainSection
+from cruxtune.recipe.training import TrainSection
 from cruxtune.records import Example
 from cruxtune.train.batching import IGNORED
 from cruxtune.train.finetune import make_trainer

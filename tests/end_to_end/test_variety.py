@@ -43,19 +43,17 @@ def test_every_way_to_train_gives_a_checkpoint_that_answers(finished, tmp_path, 
     assert left == {"model", "steps.jsonl", "manifest.json", ".lock"}
 
 
-def test_a_selection_with_an_objective_of_its_own_is_trained_by_it(finished, tmp_path):
+def test_a_method_with_an_objective_of_its_own_is_trained_by_it(finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished, out, ignore=shutil.ignore_patterns("evaluate", "report"))
     recipe = write_recipe(tmp_path, out)
     asked = (
         recipe,
-        "select.dft={type='all'}",
         "train.selections=['sft', 'dft']",
-        "train.objectives={dft='dft'}",
+        "train.methods={dft={selection='sft', objective='dft'}}",
     )
-    for verb in ("select", "train"):
-        result = cruxtune(verb, *asked)
-        assert result.returncode == 0, result.stderr
+    result = cruxtune("train", *asked)
+    assert result.returncode == 0, result.stderr
     logs = [(out / "train" / f"{name}-seed0" / "steps.jsonl").read_text() for name in ("sft", "dft")]
     sft, dft = ([json.loads(line) for line in log.splitlines()] for log in logs)
     assert 0 < dft[0]["loss"] < sft[0]["loss"]

@@ -10,7 +10,7 @@ import torch
 from random_models import words
 from torch import Tensor
 
-from cruxtune.recipe.sections import TrainSection
+from cruxtune.recipe.training import TrainSection
 from cruxtune.records import Example
 from cruxtune.train.finetune import make_trainer
 from cruxtune.train.trainer import WeightedTrainer

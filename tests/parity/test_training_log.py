@@ -8,7 +8,7 @@ from one_step import trainer_of
 from random_models import ARCHITECTURES, make_model, words
 from transformers import TrainerCallback
 
-from cruxtune.recipe.sections import LoraSection, TrainSection
+from cruxtune.recipe.training import LoraSection, TrainSection
 from cruxtune.records import Example
 from cruxtune.train.finetune import finetune
 from cruxtune.train.monitor import means, spread

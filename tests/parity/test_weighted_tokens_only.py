@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from cruxtune.errors import RecipeError
-from cruxtune.recipe.sections import LoraSection
+from cruxtune.recipe.training import LoraSection
 from cruxtune.records import Example
 
 SCALED = {

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2Config, Qwen2ForCausalLM, TrainerCallback
 
-from cruxtune.recipe.sections import LoraSection, TrainSection
+from cruxtune.recipe.training import LoraSection, TrainSection
 from cruxtune.records import Example
 from cruxtune.train.finetune import finetune, make_trainer
 

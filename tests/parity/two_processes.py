@@ -7,7 +7,7 @@ from one_step import WEIGHTS, some_examples
 from random_models import words
 from test_weighted_training import VOCABULARY, small_model
 
-from cruxtune.recipe.sections import TrainSection
+from cruxtune.recipe.training import TrainSection
 from cruxtune.train.finetune import finetune, make_trainer
 from cruxtune.train.processes import leave_group, num_processes
 

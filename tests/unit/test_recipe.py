@@ -178,7 +178,8 @@ def test_the_type_tells_sources_and_rules_apart():
 
 def test_training_needs_selections_that_exist():
     message = complaint("train.selections=['sft', 'cfd']")
-    assert message == "train.selections names 'cfd', which is not under [select]: sft, cft, random"
+    assert message.startswith("train.selections names 'cfd', which is neither under [select] nor in train.")
+    assert message.endswith(": sft, cft, random")
 
 
 @pytest.mark.parametrize(
@@ -324,13 +325,47 @@ def test_a_baseline_that_is_not_evaluated_is_refused():
         load_recipe("tiny", ["report.baseline=union"])
 
 
-def test_a_selection_may_have_an_objective_of_its_own():
-    train = parse_recipe(SMALL, ["train.objectives={cft='dft'}", "train.objective=eaft"]).train
-    assert [train.of(name).objective for name in train.selections] == ["eaft", "dft", "eaft"]
-    assert train.of("cft") == train.model_copy(update={"objective": "dft", "objectives": {}})
+def test_a_method_differs_in_what_it_sets_and_in_nothing_else():
+    methods = "train.methods={dft={selection='sft', objective='dft', lora=false}, cft={num_epochs=1}}"
+    train = parse_recipe(SMALL, [methods, "train.lora={r=4}", "train.learning_rate=1e-4"]).train
+    general = train.of("sft")
+    assert general.lora is not None and general.lora.r == 4 and general.learning_rate == 1e-4
+    assert train.of("dft") == general.model_copy(update={"objective": "dft", "lora": None})
+    assert train.of("cft") == general.model_copy(update={"num_epochs": 1.0})
+    assert [train.selection_of(name) for name in ("sft", "cft", "dft")] == ["sft", "cft", "sft"]
 
 
-def test_an_objective_of_a_selection_that_is_not_trained_is_refused():
-    said = complaint("train.objectives={cfd='dft'}")
-    assert said == "train.objectives names 'cfd', which is not in train.selections: sft, cft, random"
+def test_a_method_is_written_as_it_was_set():
+    methods = {"dft": {"selection": "sft", "objective": "dft"}}
+    train = parse_recipe(SMALL, ["train.methods={dft={selection='sft', objective='dft'}}"]).train
+    assert train.model_dump(mode="json")["methods"] == methods
+
+
+def test_methods_start_from_each_other_in_any_number():
+    methods = "train.methods={b={selection='cft', after='sft'}, c={selection='cft', after='b', num_epochs=1}}"
+    train = parse_recipe(SMALL, [methods]).train
+    assert train.line("c") == ["sft", "b", "c"] and train.line("cft") == ["cft"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "expected"),
+    [
+        ("{b={selection='cft', after='sfd'}}", "train.methods.b.after names 'sfd', which is neither under"),
+        ("{b={after='sft'}}", "train.methods.b trains on 'b', which is not under [select]: sft, cft, random"),
+        (
+            "{b={selection='cft', after='c'}, c={selection='cft', after='b'}}",
+            "starts from its own checkpoint",
+        ),
+        ("{sft={after='sft'}}", "train.methods.sft starts from its own checkpoint: sft"),
+        ("{base={selection='sft'}}", "train.methods.base: that is what reports call the base model"),
+        ("{sft={batch_size=3}}", "train.methods.sft.batch_size = 3 is not a multiple of"),
+        ("{sft={learning_rat=1}}", "did you mean `learning_rate`?"),
+        ("{sft={seeds=[1]}}", "unknown key `train.methods.sft.seeds`"),
+    ],
+)
+def test_methods_that_can_not_be_trained_are_refused(methods, expected):
+    assert expected in complaint(f"train.methods={methods}")
+
+
+def test_an_unknown_objective_is_refused():
     assert "'weighted', 'dft' or 'eaft' (found 'dtf')" in complaint("train.objective=dtf")

@@ -47,12 +47,12 @@ def print_step(step: Any, seconds: float, output_dir: Path) -> None:
 def print_results(recipe: Any) -> None:
     """The tables of a report."""
     from cruxtune.report.tables import terminal_table
-    from cruxtune.stages.facts import read_shares
+    from cruxtune.stages.facts import read_method_shares
     from cruxtune.stages.results import baseline_of, read_rows
     from cruxtune.stages.workspace import Workspace
 
     space = Workspace(recipe)
-    shares, baseline = read_shares(space), baseline_of(recipe)
+    shares, baseline = read_method_shares(space), baseline_of(recipe)
     for rows in read_rows(space).values():
         console.print()
         console.print(terminal_table(rows, shares, baseline, recipe.evaluate.num_samples))

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cruxtune.errors import RecipeError
 from cruxtune.recipe.engines import EngineSection, TrunkEngineSettings
-from cruxtune.recipe.references import rules_behind
+from cruxtune.recipe.references import require_apart, rules_behind
 from cruxtune.recipe.rules import AlternativesRule, GradedRule, Selection, UnionRule
 from cruxtune.recipe.sections import (
     AnnotateSection,
@@ -17,11 +17,11 @@ from cruxtune.recipe.sections import (
     PromptSection,
     ReportSection,
     SolveSection,
-    TrainSection,
     VerifySection,
 )
 from cruxtune.recipe.settings import Name, Settings
 from cruxtune.recipe.sources import ProblemSource
+from cruxtune.recipe.training import TrainSection
 
 
 class Recipe(Settings):
@@ -49,8 +49,11 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _methods_are_told_apart(self) -> Self:
-        if "base" in self.select:
-            raise ValueError("select.base: that is what reports call the base model; choose another name")
+        for section, names in (("select", self.select), ("train.methods", self.train.methods)):
+            if "base" in names:
+                raise ValueError(
+                    f"{section}.base: that is what reports call the base model; choose another name"
+                )
         for key in ("selections", "seeds"):
             values = getattr(self.train, key)
             if len(set(values)) < len(values):
@@ -58,21 +61,17 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _selections_exist(self) -> Self:
+    def _methods_exist(self) -> Self:
         for name in self.train.selections:
-            if name not in self.select:
+            _require_method(self, name, "train.selections")
+        for name, method in self.train.methods.items():
+            _require_method(self, method.after or name, f"train.methods.{name}.after")
+        for name in (*self.train.selections, *self.train.methods):
+            selection = self.train.selection_of(name)
+            if selection not in self.select:
                 raise ValueError(
-                    f"train.selections names {name!r}, which is not under [select]: {_names(self)}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _objectives_are_used(self) -> Self:
-        for name in self.train.objectives:
-            if name not in self.train.selections:
-                raise ValueError(
-                    f"train.objectives names {name!r}, which is not in train.selections: "
-                    f"{', '.join(self.train.selections)}"
+                    f"train.methods.{name} trains on {selection!r}, which is not under [select]: "
+                    f"{_names(self)}; set its `selection`"
                 )
         return self
 
@@ -95,11 +94,13 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:
-        if self.train.batch_size % self.train.micro_batch_size:
-            raise ValueError(
-                f"train.batch_size = {self.train.batch_size} is not a multiple of "
-                f"train.micro_batch_size = {self.train.micro_batch_size}"
-            )
+        for name in ("", *self.train.methods):
+            settings, key = self.train.of(name), f"train.methods.{name}" if name else "train"
+            if settings.batch_size % settings.micro_batch_size:
+                raise ValueError(
+                    f"{key}.batch_size = {settings.batch_size} is not a multiple of "
+                    f"{key}.micro_batch_size = {settings.micro_batch_size}"
+                )
         return self
 
 
@@ -107,8 +108,17 @@ def _names(recipe: Recipe) -> str:
     return ", ".join(recipe.select)
 
 
+def _require_method(recipe: Recipe, name: str, key: str) -> None:
+    known = dict.fromkeys((*recipe.select, *recipe.train.methods))
+    if name not in known:
+        raise ValueError(
+            f"{key} names {name!r}, which is neither under [select] nor in train.methods: {', '.join(known)}"
+        )
+
+
 def _rules_behind(recipe: Recipe, name: str) -> list[tuple[str, Selection]]:
     try:
+        require_apart(name, recipe.select)
         return list(rules_behind(name, recipe.select))
     except RecipeError as error:
         raise ValueError(str(error)) from error

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from cruxtune.errors import RecipeError
 from cruxtune.recipe.rules import (
     AllTokens,
+    AlternativesRule,
     AttentionTokens,
     ClassTokens,
     CountedTokens,
@@ -17,9 +18,11 @@ from cruxtune.recipe.rules import (
     LowConfidenceTokens,
     PrefixTokens,
     RandomTokens,
+    RankedTokens,
     Selection,
     StopTokens,
     StrictRule,
+    TaggedTokens,
     UnionRule,
 )
 from cruxtune.select.classes import TokenClass
@@ -46,6 +49,7 @@ _PLAIN: dict[str, Selection] = {
     **{str(kind): ClassTokens(of=kind) for kind in TokenClass},
 }
 _WITH_K = re.compile(r"(strict|union|graded)([2-9]|[1-9][0-9])?")
+_OF_THE_ORIGINAL = (AlternativesRule, RankedTokens)
 BUILT_IN = (
     *_PLAIN,
     "strict3",
@@ -66,8 +70,7 @@ def referred(term: Term, name: str, rules: Rules) -> str | None:
 
 def terms_in(rule: Selection) -> list[Term]:
     """The names that a selection refers to."""
-    text = rule.formula if isinstance(rule, FormulaTokens) else None
-    text = rule.match if isinstance(rule, CountedTokens) else text
+    text = _formula_in(rule)
     return list(terms_of(parse_formula(text))) if text else []
 
 
@@ -80,6 +83,21 @@ def rules_behind(name: str, rules: Rules) -> Iterator[tuple[str, Selection]]:
     yield from _behind(name, rules, (name,))
 
 
+def require_apart(name: str, rules: Rules) -> None:
+    """Raises where a selection mixes rewritten solutions with what is known of the original ones."""
+    (_, rule), *others = rules_behind(name, rules)
+    for used, other in others:
+        if isinstance(other, TaggedTokens):
+            raise RecipeError(
+                f"select.{name} uses {used}, whose solutions are rewritten: its tokens are other ones"
+            )
+        if isinstance(rule, TaggedTokens) and isinstance(other, _OF_THE_ORIGINAL):
+            raise RecipeError(
+                f"select.{name} rewrites the solutions, so `tokens` can't ask for {used}, which was found "
+                "out on the original ones"
+            )
+
+
 def built_in(term: Term) -> Selection:
     """The selection that a name stands for which isn't under [select]."""
     if term.name in _WITH_AMOUNT:
@@ -89,6 +107,17 @@ def built_in(term: Term) -> Selection:
         raise RecipeError(f"{term.name!r} is neither under [select] nor built in{_hint(term.name)}")
     _require_no_amount(term)
     return _BY_ALTERNATIVES[with_k[1]](k=int(with_k[2] or 3)) if with_k else _PLAIN[term.name]
+
+
+def _formula_in(rule: Selection) -> str | None:
+    match rule:
+        case FormulaTokens():
+            return rule.formula
+        case CountedTokens():
+            return rule.match
+        case TaggedTokens():
+            return rule.tokens
+    return None
 
 
 def _behind(name: str, rules: Rules, path: tuple[str, ...]) -> Iterator[tuple[str, Selection]]:

@@ -164,6 +164,16 @@ class FormulaTokens(Settings):
     _parses = field_validator("formula")(_parsed)
 
 
+class TaggedTokens(Settings):
+    """Tokens of the solutions rewritten as `<Thinking>…</Thinking><Answer>…</Answer>` (SFTKey)."""
+
+    type: Literal["tagged"] = "tagged"
+    tokens: FormulaText = "all"
+    """A formula that asks the rewritten text alone: `all`, or `key` for what follows `</Thinking>`."""
+
+    _parses = field_validator("tokens")(_parsed)
+
+
 def _formula_of_text(value: Any) -> Any:
     return {"type": "formula", "formula": value} if isinstance(value, str) else value
 
@@ -183,7 +193,8 @@ Selection = Annotated[
     | PrefixTokens
     | KeyTokens
     | StopTokens
-    | FormulaTokens,
+    | FormulaTokens
+    | TaggedTokens,
     Field(discriminator="type"),
     BeforeValidator(_formula_of_text),
 ]

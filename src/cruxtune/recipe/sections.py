@@ -1,6 +1,6 @@
 """The sections of a recipe, in the order in which the stages read them."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -83,70 +83,6 @@ class ClusterSection(Settings):
     """Solutions that an actor annotates at a time; its batch is full until the last of them."""
     max_deaths: PositiveInt = 3
     """Actors that may die on the same work before the stage gives up."""
-
-
-class LoraSection(Settings):
-    """Low-rank adapters instead of full fine-tuning."""
-
-    r: PositiveInt = 16
-    alpha: PositiveInt = 32
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-
-
-ObjectiveName = Literal["weighted", "dft", "eaft"]
-
-
-class TrainSection(Settings):
-    """Fine-tuning on weighted tokens (eq. 8)."""
-
-    selections: tuple[str, ...] = ("sft", "cft", "random")
-    """Which selections to train on; each gives one checkpoint a seed."""
-    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), min_length=1)
-    objective: ObjectiveName = "weighted"
-    """Cross-entropy by weight; `dft` times the token's probability, `eaft` times the entropy around it."""
-    objectives: dict[Name, ObjectiveName] = Field(default={})
-    """Another objective for some of the selections: `{ dft = "dft" }`."""
-    normaliser: Literal["step", "sequence", "set"] = "step"
-    """What the loss is divided by: the step's weights, its sequences, or the whole set's weights (eq. 8)."""
-    num_epochs: PositiveFloat = 3.0
-    batch_size: PositiveInt = 16
-    """Sequences in one optimizer step, over all micro-batches and processes."""
-    micro_batch_size: PositiveInt = 16
-    """Sequences in one forward pass; a divisor of `batch_size`."""
-    learning_rate: PositiveFloat = 5e-6
-    warmup_ratio: float = Field(default=0.03, ge=0.0, lt=1.0)
-    lr_scheduler: Literal[
-        "linear",
-        "cosine",
-        "cosine_with_restarts",
-        "polynomial",
-        "constant",
-        "constant_with_warmup",
-        "inverse_sqrt",
-    ] = "cosine"
-    """As in transformers."""
-    weight_decay: float = Field(default=0.0, ge=0.0)
-    max_grad_norm: PositiveFloat = 1.0
-    max_length: PositiveInt = 2048
-    """A longer prompt + completion is an error, never cut."""
-    bf16: bool = False
-    gradient_checkpointing: bool = False
-    padding_free: bool = False
-    """Join the sequences of a micro-batch into one row instead of padding them."""
-    lora: LoraSection | None = None
-    save_every: NonNegativeInt = 0
-    """Optimizer steps between checkpoints to resume from; 0 keeps none."""
-    monitor_every: NonNegativeInt = 10
-    """Optimizer steps between measurements of accuracy and entropy, on tokens with and without a weight,
-    on a few examples; 0 makes none."""
-    report_to: tuple[str, ...] = ()
-    """Loggers of transformers: `wandb`, `tensorboard`, `trackio`, …"""
-
-    def of(self, selection: str) -> Self:
-        """The section as it holds for one selection."""
-        objective = self.objectives.get(selection, self.objective)
-        return self.model_copy(update={"objective": objective, "objectives": {}})
 
 
 class EvaluateSection(Settings):

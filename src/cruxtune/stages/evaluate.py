@@ -14,9 +14,9 @@ from cruxtune.records import GREEDY, Completion, Problem, Response, Verdict
 from cruxtune.stages.crew import Crew, open_crew, write_parts
 from cruxtune.stages.resources import stop_rule, verify_settings
 from cruxtune.stages.terms import WHOLE, Terms, stopped_note
-from cruxtune.stages.train import train_manifest, training_runs
+from cruxtune.stages.train import Run, checkpoint_of, train_manifest, training_runs
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part, require_intact
+from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
 from cruxtune.verify import StopRule, Verifier
 
 BASE = "base"
@@ -71,8 +71,7 @@ def evaluate_manifest(space: Workspace, item: Evaluation) -> Manifest:
         "problems": recipe.evaluate.benchmarks[item.benchmark].model_dump(mode="json", exclude={"path"}),
         "verify": verify_settings(recipe),
     }
-    runs = {run.name: run for run in training_runs(recipe)}
-    run = runs.get(item.checkpoint)
+    run = _run_of(recipe, item.checkpoint)
     inputs = {space.path("train", run.name): train_manifest(space, run)} if run else {}
     return space.manifest("evaluate", settings, inputs, source=recipe.evaluate.benchmarks[item.benchmark])
 
@@ -141,11 +140,11 @@ def _evaluate(space: Workspace, crew: Crew, item: Evaluation, target: Target, te
 
 
 def _files_of(space: Workspace, checkpoint: str) -> ModelFiles:
-    if checkpoint == BASE:
-        return space.model
-    directory = space.path("train", checkpoint)
-    require_intact(directory)
-    return ModelFiles(checkpoint, directory / "model")
+    return checkpoint_of(space, _run_of(space.recipe, checkpoint))
+
+
+def _run_of(recipe: Recipe, checkpoint: str) -> Run | None:
+    return next((run for run in training_runs(recipe) if run.name == checkpoint), None)
 
 
 def evaluate_counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:

@@ -38,6 +38,12 @@ def read_shares(space: Workspace) -> dict[str, float]:
     }
 
 
+def read_method_shares(space: Workspace) -> dict[str, float]:
+    """The share of tokens that each method trains on; of several stages the last one's."""
+    train, shares = space.recipe.train, read_shares(space)
+    return {method: shares[train.selection_of(method)] for method in train.selections}
+
+
 def read_selections(space: Workspace) -> Iterator[tuple[str, int, int, float]]:
     """Name, selected tokens, all tokens, sum of weights."""
     for name in space.recipe.select:

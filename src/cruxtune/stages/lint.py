@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cruxtune.errors import SelectionError
 from cruxtune.recipe import Recipe
 from cruxtune.records import Solution
-from cruxtune.stages.evidence import annotated_solutions
+from cruxtune.stages.rewriting import Texts
 from cruxtune.stages.select import checked_weights, misses_stops
 from cruxtune.stages.workspace import Workspace
 from cruxtune.train.examples import make_examples
@@ -59,11 +59,10 @@ class Findings:
 def lint(recipe: Recipe) -> Iterator[Findings]:
     """What is to be known of each selection of the recipe."""
     space = Workspace(recipe)
-    solutions: list[Solution] = []
+    texts = Texts(space)
     for name in recipe.select:
         weights = checked_weights(space, name)
-        solutions = solutions or annotated_solutions(space)
-        yield examine(name, solutions, weights, recipe.train.max_length)
+        yield examine(name, texts.of(name), weights, recipe.train.max_length)
 
 
 def examine(

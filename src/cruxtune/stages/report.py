@@ -6,7 +6,7 @@ from cruxtune.recipe import Recipe
 from cruxtune.report.content import Content
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evaluate import directory_of, evaluate_manifest, evaluations
-from cruxtune.stages.facts import read_facts, read_loss_curves, read_selections, read_shares
+from cruxtune.stages.facts import read_facts, read_loss_curves, read_method_shares, read_selections
 from cruxtune.stages.results import baseline_of, make_rows, pass_curves, read_all_scores
 from cruxtune.stages.select import select_manifest
 from cruxtune.stages.shown import shown_solutions
@@ -55,7 +55,7 @@ def read_content(space: Workspace) -> Content:
         baseline=baseline_of(recipe),
         num_samples=recipe.evaluate.num_samples,
         rows=make_rows(scores, baseline_of(recipe)),
-        shares=read_shares(space),
+        shares=read_method_shares(space),
         pass_curves={name: pass_curves(by_method) for name, by_method in scores.items()},
         loss_curves=read_loss_curves(space),
         selections=list(read_selections(space)),

@@ -7,7 +7,7 @@ from cruxtune.recipe.rules import AllTokens
 from cruxtune.records import Response
 from cruxtune.report.results import MethodRow, Scores, make_row, score
 from cruxtune.stages.evaluate import BASE, Evaluation, directory_of
-from cruxtune.stages.train import Run
+from cruxtune.stages.train import training_runs
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import read_records
 
@@ -23,8 +23,8 @@ def read_all_scores(space: Workspace) -> dict[str, ScoresByMethod]:
 def read_scores(space: Workspace, benchmark: str) -> ScoresByMethod:
     """Scores of the base and of every trained method on one benchmark."""
     checkpoints: dict[str, list[str]] = {BASE: [BASE]}
-    for selection in space.recipe.train.selections:
-        checkpoints[selection] = [Run(selection, seed).name for seed in space.recipe.train.seeds]
+    for run in training_runs(space.recipe):
+        checkpoints.setdefault(run.method, []).append(run.name)
     return {
         method: score([_responses(space, name, benchmark) for name in names])
         for method, names in checkpoints.items()
@@ -33,9 +33,8 @@ def read_scores(space: Workspace, benchmark: str) -> ScoresByMethod:
 
 def baseline_of(recipe: Recipe) -> str:
     """The method that gains are measured against: as asked, else plain SFT, else the base model."""
-    trained = recipe.train.selections
     return recipe.report.baseline or next(
-        (name for name in trained if isinstance(recipe.select[name], AllTokens)), BASE
+        (name for name in recipe.train.selections if _is_plain(recipe, name)), BASE
     )
 
 
@@ -61,6 +60,14 @@ def pass_curves(by_method: ScoresByMethod) -> dict[str, list[float]]:
         method: [float(scores.pass_at(n).mean()) for n in range(1, scores.num_samples + 1)]
         for method, scores in by_method.items()
     }
+
+
+def _is_plain(recipe: Recipe, method: str) -> bool:
+    """Whether a method is plain SFT: all tokens, weighted alike, from the base model."""
+    train = recipe.train
+    rule = recipe.select[train.selection_of(method)]
+    is_first = len(train.line(method)) == 1
+    return isinstance(rule, AllTokens) and is_first and train.of(method).objective == "weighted"
 
 
 def _responses(space: Workspace, checkpoint: str, benchmark: str) -> Iterator[Response]:

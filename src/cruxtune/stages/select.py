@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from cruxtune.errors import SelectionError
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.references import rules_behind
+from cruxtune.recipe.rules import TaggedTokens
 from cruxtune.records import Solution, TokenWeights
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evidence import annotated_solutions
 from cruxtune.stages.material import Material
+from cruxtune.stages.rewriting import rewrite
 from cruxtune.stages.score import score_manifest, scorings_behind
 from cruxtune.stages.weigh import Weigher, Weights
 from cruxtune.stages.workspace import StageResult, Workspace
@@ -30,15 +33,12 @@ def select(recipe: Recipe) -> StageResult:
     wanted = {name: select_manifest(space, name) for name in recipe.select}
     missing = [name for name in wanted if not is_complete(space.path("select", name), wanted[name])]
     if missing:
-        solutions = annotated_solutions(space)
-        weigher = Weigher(recipe.select, Material(space, solutions))
-        weights = {name: _by_solution(solutions, weigher.weigh(name)) for name in missing}
-        counts = {name: _counts(solutions, weights[name]) for name in missing}
-        for name in missing:
-            _require_tokens(name, counts[name])
-        for name in missing:
-            _warn_of_stop_tokens(name, counts[name])
-            _write(space.path("select", name), wanted[name], weights[name], counts[name])
+        found = _weigh(space, missing)
+        for name, weighed in found.items():
+            _require_tokens(name, weighed.counts)
+        for name, weighed in found.items():
+            _warn_of_stop_tokens(name, weighed.counts)
+            _write(space.path("select", name), wanted[name], weighed)
     directories = {name: space.path("select", name) for name in wanted}
     return StageResult(tuple(directories.values()), tuple(directories[name] for name in missing))
 
@@ -71,6 +71,29 @@ def checked_weights(space: Workspace, name: str) -> dict[str, list[float]]:
 def misses_stops(num_selected: float, num_stops: float) -> bool:
     """Whether so few stop tokens are selected that a model could unlearn to stop."""
     return num_selected < MIN_STOP_SHARE * num_stops
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """One selection, ready to be written."""
+
+    weights: list[TokenWeights]
+    counts: dict[str, float]
+    rewritten: Sequence[Solution]
+    """The solutions themselves where they are not the annotated ones."""
+
+
+def _weigh(space: Workspace, names: Sequence[str]) -> dict[str, _Weighed]:
+    rules, solutions = space.recipe.select, annotated_solutions(space)
+    tagged = [name for name in names if isinstance(rules[name], TaggedTokens)]
+    rewritten = rewrite(space, solutions) if tagged else []
+    weigher, other = (Weigher(rules, Material(space, texts)) for texts in (solutions, rewritten))
+    found = {}
+    for name in names:
+        texts = rewritten if name in tagged else solutions
+        weights = _by_solution(texts, (other if name in tagged else weigher).weigh(name))
+        found[name] = _Weighed(weights, _counts(texts, weights), rewritten if name in tagged else ())
+    return found
 
 
 def _by_solution(solutions: Sequence[Solution], weights: Weights) -> list[TokenWeights]:
@@ -113,9 +136,9 @@ def _warn_of_stop_tokens(name: str, counts: dict[str, float]) -> None:
         )
 
 
-def _write(
-    directory: Path, wanted: Manifest, weights: Sequence[TokenWeights], counts: dict[str, float]
-) -> None:
+def _write(directory: Path, wanted: Manifest, weighed: _Weighed) -> None:
     with StageWriter(directory, wanted) as writer:
-        writer.write_part(0, TokenWeights, weights)
-        writer.finish(counts)
+        if weighed.rewritten:
+            writer.write_part(0, Solution, weighed.rewritten)
+        writer.write_part(0, TokenWeights, weighed.weights)
+        writer.finish(weighed.counts)

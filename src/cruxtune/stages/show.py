@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from cruxtune.errors import RecipeError
 from cruxtune.models import load_tokenizer
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.rules import AllTokens
 from cruxtune.records import Example
-from cruxtune.stages.evidence import annotated_solutions
+from cruxtune.stages.rewriting import Texts
 from cruxtune.stages.select import checked_weights
 from cruxtune.stages.workspace import Workspace
 
@@ -37,7 +36,7 @@ def show(recipe: Recipe, selection: str | None, num_solutions: int) -> Iterator[
         raise RecipeError(f"{selection!r} is not under [select]: {', '.join(recipe.select)}")
     weights = checked_weights(space, selection)
     tokenizer = load_tokenizer(space.model, recipe.model.trust_remote_code)
-    solutions = list(islice(annotated_solutions(space), num_solutions))
+    solutions = Texts(space).of(selection)[:num_solutions]
     examples = make_examples(solutions, weights, recipe.train.max_length)
     for solution, example in zip(solutions, examples, strict=True):
         prompt, completion = solution.prompt_ids, solution.completion.token_ids

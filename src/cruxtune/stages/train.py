@@ -1,77 +1,133 @@
-"""Train: one checkpoint a selection and seed, all from the same base (eq. 8)."""
+"""Train: one checkpoint a method and seed, from the base or from another method's checkpoint (eq. 8)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cruxtune.models import ModelFiles
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
-from cruxtune.records import Example, Solution
-from cruxtune.stages.evidence import annotated_solutions
+from cruxtune.recipe.training import TrainSettings
+from cruxtune.records import Example
+from cruxtune.stages.rewriting import Texts
 from cruxtune.stages.select import read_weights, select_manifest
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete
+from cruxtune.store import Manifest, StageWriter, is_complete, require_intact
 from cruxtune.train import make_examples
-from cruxtune.train.processes import is_main_process
+from cruxtune.train.processes import is_main_process, wait_for_everyone
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One fine-tuning run: which weights, which seed."""
+    """One fine-tuning run: which method, which seed."""
 
-    selection: str
+    method: str
     seed: int
+    before: "Run | None" = None
+    """Whose checkpoint it starts from; the base model where there is none."""
 
     @property
     def name(self) -> str:
-        return f"{self.selection}-seed{self.seed}"
+        return f"{self.method}-seed{self.seed}"
 
 
 def train(recipe: Recipe) -> StageResult:
-    """Write one directory a run, `train/<selection>-seed<seed>/`, with its checkpoint in `model/`."""
+    """Write one directory a run, `train/<method>-seed<seed>/`, with its checkpoint in `model/`."""
     space = Workspace(recipe)
-    runs = training_runs(recipe)
-    wanted = {run: train_manifest(space, run) for run in runs}
-    missing = [run for run in runs if not is_complete(space.path("train", run.name), wanted[run])]
-    if missing:
-        solutions = annotated_solutions(space)
-        for run in missing:
-            _train(space, run, wanted[run], solutions)
+    runs = runs_to_train(recipe)
+    missing = missing_runs(space, runs)
+    examples = examples_by_method(space, dict.fromkeys(run.method for run in missing))
+    for run in missing:
+        _train(space, run, examples[run.method])
+        wait_for_everyone()
     directories = {run: space.path("train", run.name) for run in runs}
     return StageResult(tuple(directories.values()), tuple(directories[run] for run in missing))
 
 
 def training_runs(recipe: Recipe) -> list[Run]:
-    """All runs of the recipe, selection by selection."""
-    return [Run(selection, seed) for selection in recipe.train.selections for seed in recipe.train.seeds]
+    """The runs that are evaluated, method by method."""
+    return [run_of(recipe, method, seed) for method in recipe.train.selections for seed in recipe.train.seeds]
+
+
+def runs_to_train(recipe: Recipe) -> list[Run]:
+    """The same, each behind those whose checkpoints it starts from; what several start from is there once."""
+    return list(dict.fromkeys(earlier for run in training_runs(recipe) for earlier in line_of(run)))
+
+
+def run_of(recipe: Recipe, method: str, seed: int) -> Run:
+    """A method's run with a seed, and the runs before it."""
+    run = None
+    for name in recipe.train.line(method):
+        run = Run(name, seed, run)
+    assert run is not None
+    return run
+
+
+def line_of(run: Run) -> list[Run]:
+    """A run behind those that come before it."""
+    return [*(line_of(run.before) if run.before else ()), run]
+
+
+def missing_runs(space: Workspace, runs: Sequence[Run]) -> list[Run]:
+    """Those that are due; raises where a directory holds something else, before anything is trained.
+
+    What comes after a run that is due can be told only when that is there.
+    """
+    missing: list[Run] = []
+    for run in runs:
+        if run.before in missing or not is_complete(
+            space.path("train", run.name), train_manifest(space, run)
+        ):
+            missing.append(run)
+    return missing
 
 
 def train_manifest(space: Workspace, run: Run) -> Manifest:
     """What a run's directory must have been made from."""
-    section = space.recipe.train.of(run.selection)
-    excluded = {"selections", "seeds", "objectives", "monitor_every", "report_to", "save_every"}
+    train = space.recipe.train
+    selection = train.selection_of(run.method)
+    excluded = {"monitor_every", "report_to", "save_every"}
     settings = {
         "model": space.numerics(),
-        "train": section.model_dump(mode="json", exclude=excluded),
-        "run": {"selection": run.selection, "seed": run.seed},
+        "train": train.of(run.method).model_dump(mode="json", exclude=excluded),
+        "run": {"selection": selection, "seed": run.seed},
     }
     inputs = {
         space.path("solve"): solve_manifest(space),
-        space.path("select", run.selection): select_manifest(space, run.selection),
+        space.path("select", selection): select_manifest(space, selection),
     }
+    if run.before:
+        inputs[space.path("train", run.before.name)] = train_manifest(space, run.before)
     return space.manifest("train", settings, inputs)
 
 
-def _train(space: Workspace, run: Run, wanted: Manifest, solutions: Sequence[Solution]) -> None:
-    recipe = space.recipe
-    examples = make_examples(solutions, read_weights(space, run.selection), recipe.train.max_length)
+def checkpoint_of(space: Workspace, run: Run | None) -> ModelFiles:
+    """A run's model, whole as it was written; without a run the base model."""
+    if run is None:
+        return space.model
+    directory = space.path("train", run.name)
+    require_intact(directory)
+    return ModelFiles(run.name, directory / "model")
+
+
+def examples_by_method(space: Workspace, methods: Collection[str]) -> dict[str, list[Example]]:
+    """What each method trains on; raises where training would trip over anything, before any step is made."""
+    recipe, texts, found = space.recipe, Texts(space), {}
+    for method in methods:
+        settings, selection = recipe.train.of(method), recipe.train.selection_of(method)
+        weights = read_weights(space, selection)
+        found[method] = make_examples(texts.of(selection), weights, settings.max_length)
+    return found
+
+
+def _train(space: Workspace, run: Run, examples: Sequence[Example]) -> None:
     directory = space.path("train", run.name)
     if not is_main_process():
         _finetune(space, run, examples, directory)
         return
-    with StageWriter(directory, wanted) as writer:
+    with StageWriter(directory, train_manifest(space, run)) as writer:
         log = _finetune(space, run, examples, directory)
         files = sorted(path for path in (directory / "model").iterdir() if path.is_file())
         counts = {
@@ -92,19 +148,19 @@ def _finetune(
     from cruxtune.train.log import StepBar
 
     recipe = space.recipe
-    settings = recipe.train.of(run.selection)
+    settings = recipe.train.of(run.method)
     model, tokenizer = load_both(
-        space.model,
+        checkpoint_of(space, run.before),
         trust_remote_code=recipe.model.trust_remote_code,
         dtype=recipe.model.dtype,
         device=recipe.engine.device,
         attn_implementation=recipe.model.attn_implementation,
     )
-    with progress_bar(f"train {run.name}", num_steps(recipe, len(examples))) as bar:
+    with progress_bar(f"train {run.name}", num_steps(settings, len(examples))) as bar:
         return finetune(model, tokenizer, examples, settings, run.seed, directory, [StepBar(bar)])
 
 
-def num_steps(recipe: Recipe, num_examples: int) -> int:
+def num_steps(settings: TrainSettings, num_examples: int) -> int:
     """Optimizer steps of a run."""
-    steps_per_epoch = -(-num_examples // recipe.train.batch_size)
-    return math.ceil(steps_per_epoch * recipe.train.num_epochs)
+    steps_per_epoch = -(-num_examples // settings.batch_size)
+    return math.ceil(steps_per_epoch * settings.num_epochs)

@@ -28,6 +28,7 @@ from cruxtune.recipe.rules import (
     Selection,
     StopTokens,
     StrictRule,
+    TaggedTokens,
     UnionRule,
 )
 from cruxtune.select import (
@@ -98,6 +99,8 @@ class Weigher:
                 return np.array([weight for row in rows for weight in row])
             case FormulaTokens():
                 return self._mask(rule.formula, name).astype(np.float64)
+            case TaggedTokens():
+                return self._mask(rule.tokens, name).astype(np.float64)
             case RandomTokens():
                 (count,) = self._counts(rule, name, [self._material.num_tokens])
                 return random_tokens(self._material.num_tokens, count, rule.seed).astype(np.float64)

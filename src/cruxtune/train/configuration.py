@@ -10,7 +10,7 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from trl import SFTConfig  # type: ignore[attr-defined]
 
 from cruxtune.errors import RecipeError
-from cruxtune.recipe.sections import LoraSection, TrainSection
+from cruxtune.recipe.training import LoraSection, TrainSettings
 
 NAMES = ("activation_checkpointing", "gradient_checkpointing")
 CHECKPOINTING = next(name for name in NAMES if name in SFTConfig.__dataclass_fields__)
@@ -25,7 +25,7 @@ def _loggers(names: tuple[str, ...]) -> list[str] | str:
 
 
 def training_arguments(
-    settings: TrainSection, directory: Path, seed: int, num_processes: int, device: torch.device
+    settings: TrainSettings, directory: Path, seed: int, num_processes: int, device: torch.device
 ) -> SFTConfig:
     """trl's arguments; what it would do to the data by itself is switched off."""
     checkpointing: dict[str, Any] = {CHECKPOINTING: settings.gradient_checkpointing}
@@ -59,7 +59,7 @@ def training_arguments(
     )
 
 
-def _accumulation_steps(settings: TrainSection, num_processes: int) -> int:
+def _accumulation_steps(settings: TrainSettings, num_processes: int) -> int:
     steps, rest = divmod(settings.batch_size, settings.micro_batch_size * num_processes)
     if rest or not steps:
         raise RecipeError(

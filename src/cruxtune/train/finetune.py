@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, set_seed
 
-from cruxtune.recipe.sections import TrainSection
+from cruxtune.recipe.training import TrainSettings
 from cruxtune.records import Example
 from cruxtune.store.files import write_text
 from cruxtune.train.batching import PaddedCollator, PaddingFreeCollator
@@ -26,7 +26,7 @@ def finetune(
     model: PreTrainedModel,
     tokenizer: Any,
     examples: Sequence[Example],
-    settings: TrainSection,
+    settings: TrainSettings,
     seed: int,
     directory: Path,
     callbacks: Sequence[TrainerCallback] = (),
@@ -54,7 +54,7 @@ def make_trainer(
     model: PreTrainedModel,
     tokenizer: Any,
     examples: Sequence[Example],
-    settings: TrainSection,
+    settings: TrainSettings,
     seed: int,
     directory: Path,
     callbacks: Sequence[TrainerCallback] = (),
