@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from annotation.agreement import Agreement, compare, require_same_labels
+from annotation.crew import run_crew
 from annotation.job import Job, Outcome
 from annotation.methods import methods_named
 from annotation.options import Options, parse_options
@@ -75,11 +76,19 @@ def measure_shape(job: Job, shape: str, options: Options) -> Table:
         if method == "vllm" and not options.vllm_python:
             print("vllm is left out: name an interpreter that has it with --vllm-python")
             continue
-        runner = partial(run_vllm, python=str(options.vllm_python)) if method == "vllm" else run_apart
-        outcomes[method] = fastest(runner, replace(job, method=method), options.repeats)
+        outcomes[method] = fastest(runner_of(method, options), replace(job, method=method), options.repeats)
         print(compare(outcomes)[-1], flush=True)
     lengths = [len(solution.completion.token_ids) for solution in job.solutions]
     return Table(shape, num_parameters(job.model), lengths, job.limit, outcomes, compare(outcomes))
+
+
+def runner_of(method: str, options: Options) -> Callable[[Job], Outcome]:
+    match method:
+        case "vllm":
+            return partial(run_vllm, python=str(options.vllm_python))
+        case "workers" | "lazy-workers":
+            return partial(run_crew, is_lazy=method == "lazy-workers")
+    return run_apart
 
 
 def fastest(run: Callable[[Job], Outcome], job: Job, repeats: int) -> Outcome:

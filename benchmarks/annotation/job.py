@@ -1,13 +1,13 @@
 """What one process is asked to measure, and what it found."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cruxtune.counterfactual import Task
 from cruxtune.engines import Decoding
 from cruxtune.problems import find_template
-from cruxtune.records import Problem, Rollout, Solution, TokenIds
+from cruxtune.records import Completion, FinishReason, Problem, Rollout, Solution, TokenIds
 from cruxtune.select import gather_evidence, strict
 from cruxtune.verify import StopRule
 
@@ -38,6 +38,14 @@ class Job:
     @property
     def tasks(self) -> list[Task]:
         return [Task(p, s) for p, s in zip(self.problems, self.solutions, strict=True)]
+
+    @property
+    def beginning(self) -> Task:
+        """Enough to warm up on."""
+        task = self.tasks[0]
+        done = task.solution.completion
+        cut = Completion(done.token_ids[:8], done.text, FinishReason.LENGTH)
+        return Task(task.problem, replace(task.solution, id="warm", completion=cut))
 
     @property
     def num_branches(self) -> int:

@@ -22,11 +22,13 @@ METHODS = {
     "padded": "`trunk`, no kernel of its own",
     "trunk": "`trunk`",
     "lazy": "`trunk`, lazy k",
+    "workers": "`trunk`, a process a core",
+    "lazy-workers": "`trunk`, lazy k, a process a core",
 }
 GROUPS = {
     "all": tuple(METHODS),
     "plain": ("alone", "batched", "batches"),
-    "ours": ("no-drafts", "padded", "trunk", "lazy"),
+    "ours": ("no-drafts", "padded", "trunk", "lazy", "workers", "lazy-workers"),
     "quick": ("batches", "no-drafts", "padded", "trunk", "lazy"),
 }
 
@@ -35,7 +37,7 @@ def methods_named(names: Iterable[str]) -> list[str]:
     """The methods of names and groups, each once.
 
     >>> methods_named(["ours", "batched", "trunk"])
-    ['batched', 'no-drafts', 'padded', 'trunk', 'lazy']
+    ['batched', 'no-drafts', 'padded', 'trunk', 'lazy', 'workers', 'lazy-workers']
     """
     wanted = {method for name in names for method in GROUPS.get(name, (name,))}
     return [method for method in METHODS if method in wanted]

@@ -1,7 +1,6 @@
 """One job in a process of its own."""
 
 import time
-from dataclasses import replace
 
 import torch
 
@@ -11,7 +10,7 @@ from annotation.methods import make_engine
 from cruxtune.counterfactual import Annotator, Task
 from cruxtune.engines.loading import load_both
 from cruxtune.models import find_model
-from cruxtune.records import Completion, FinishReason, Rollout
+from cruxtune.records import Rollout
 from cruxtune.verify import Verifier
 from measuring.apart import apart
 from measuring.memory import peak_gib
@@ -32,7 +31,7 @@ def work(job: Job) -> Outcome:
     engine = make_engine(job, model, tokenizer, meter)
     with Verifier() as verifier:
         annotator = Annotator(engine, verifier, job.decoding, K, is_lazy=job.method == "lazy")
-        annotate(annotator, [beginning_of(job.tasks[0])], job)
+        annotate(annotator, [job.beginning], job)
         meter.clear()
         began = time.perf_counter()
         rollouts = annotate(annotator, job.tasks, job)
@@ -46,13 +45,6 @@ def annotate(annotator: Annotator, tasks: list[Task], job: Job) -> list[Rollout]
     if torch.device(job.device).type == "cuda":
         torch.cuda.synchronize()
     return rollouts
-
-
-def beginning_of(task: Task) -> Task:
-    """Enough to warm up on."""
-    done = task.solution.completion
-    cut = Completion(done.token_ids[:8], done.text, FinishReason.LENGTH)
-    return Task(task.problem, replace(task.solution, id="warm", completion=cut))
 
 
 def whole_outcome(rollouts: list[Rollout], seconds: float, meter: Meter, job: Job) -> Outcome:

@@ -25,7 +25,7 @@ def annotated(tmp_path_factory) -> tuple[dict, str]:
     """The numbers and the Markdown of a short benchmark."""
     folder = tmp_path_factory.mktemp("benchmark")
     arguments = ["--lengths", 50, "--shapes", "1x1", "--solutions", 1, "--repeats", 1, "--threads", 1]
-    arguments += ["--methods", "alone", "batched", "no-drafts", "lazy", "--sample", 5]
+    arguments += ["--methods", "alone", "batched", "no-drafts", "lazy", "lazy-workers", "--sample", 5]
     done = run("annotate.py", *arguments, "--cache", folder, "--output", folder / "out.json")
     assert done.returncode == 0, done.stderr
     markdown = (folder / "out.md").read_text(encoding="utf-8")
@@ -39,8 +39,8 @@ def by_method(annotated) -> dict[str, dict]:
 
 
 def test_all_methods_give_the_same_labels(by_method):
-    assert list(by_method) == ["alone", "batched", "no-drafts", "lazy"]
-    assert [numbers["has_same_labels"] for numbers in by_method.values()] == [None, True, True, True]
+    assert list(by_method) == ["alone", "batched", "no-drafts", "lazy", "lazy-workers"]
+    assert [numbers["has_same_labels"] for numbers in by_method.values()] == [None, True, True, True, True]
     assert all(numbers["num_differing"] == 0 < numbers["num_compared"] for numbers in by_method.values())
 
 
@@ -48,6 +48,7 @@ def test_every_eager_method_continues_every_branch(annotated, by_method):
     (length,) = annotated[0]["tables"][0]["lengths"]
     assert [by_method[name]["rollouts"] for name in ("alone", "batched", "no-drafts")] == [2 * length] * 3
     assert length <= by_method["lazy"]["rollouts"] < 2 * length
+    assert by_method["lazy-workers"]["rollouts"] == by_method["lazy"]["rollouts"]
     assert by_method["batched"]["rollout_tokens"] == by_method["no-drafts"]["rollout_tokens"]
 
 
@@ -64,7 +65,7 @@ def test_the_record_says_where_it_comes_from(annotated):
     assert numbers["conditions"]["threads"] == 1
     assert {"processor", "torch", "commit"} <= numbers["conditions"].keys()
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + 4 and len({row.count("|") for row in rows}) == 1
+    assert len(rows) == 2 + 5 and len({row.count("|") for row in rows}) == 1
     assert re.search(r"5 branches, scaled up \| [\d.]+ ± [\d.]+ \|", markdown)
 
 
