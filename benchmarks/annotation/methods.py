@@ -52,9 +52,10 @@ class Plain(ReferenceEngine):
         decoding: Decoding,
         batch_number: int,
         prefixes: Sequence[TokenIds] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[TokenIds]:
         bare = replace(decoding, stop=(), is_settled=None)
-        return super()._generate_batch(prompts, bare, batch_number, prefixes)
+        return super()._generate_batch(prompts, bare, batch_number, prefixes, seeds)
 
 
 class BatchedScheme(Plain):

@@ -8,6 +8,7 @@ from cruxtune.recipe import Recipe
 from cruxtune.stages.annotate import annotate
 from cruxtune.stages.evaluate import evaluate
 from cruxtune.stages.report import report
+from cruxtune.stages.sample import sample
 from cruxtune.stages.score import score, scorings_behind
 from cruxtune.stages.select import select
 from cruxtune.stages.solve import solve
@@ -20,6 +21,7 @@ Stage = Callable[..., StageResult]
 
 STAGES: dict[str, Stage] = {
     "solve": solve,
+    "sample": sample,
     "annotate": annotate,
     "score": score,
     "select": select,
@@ -40,8 +42,11 @@ class Step:
 
 def stages_of(recipe: Recipe) -> list[str]:
     """The verbs that a recipe has work for: `score` only where a selection asks a model."""
-    needs_scores = any(scorings_behind(recipe, name) for name in recipe.select)
-    return [verb for verb in STAGES if verb != "score" or needs_scores]
+    is_optional = {
+        "sample": recipe.sample.num_tries > 0,
+        "score": any(scorings_behind(recipe, name) for name in recipe.select),
+    }
+    return [verb for verb in STAGES if is_optional.get(verb, True)]
 
 
 def run(
@@ -50,7 +55,7 @@ def run(
     """Walk the stages, yielding each as it is done: a generator, which does nothing until it is iterated.
 
     What an earlier run completed is not made again; a stage that was stopped with nothing to use is the last.
-    `terms` are for some of solve, annotate and evaluate.
+    `terms` are for some of solve, sample, annotate and evaluate.
     """
     try:
         for verb in verbs or stages_of(recipe):

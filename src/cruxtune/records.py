@@ -109,6 +109,14 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """What sampling a problem came to: its first right solution, or the last of its tries."""
+
+    solution: Solution
+    num_tries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """The model's view of one token of a solution, given all before it."""
 

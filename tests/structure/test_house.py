@@ -42,6 +42,7 @@ TORCH_AT_THE_TOP = (
     "engines/loading.py",
     "engines/memory.py",
     "engines/reference.py",
+    "engines/sampling.py",
     "engines/statistics.py",
     "engines/stopping.py",
     "engines/trunk/",

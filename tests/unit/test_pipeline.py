@@ -18,4 +18,10 @@ from cruxtune.recipe import load_recipe
 )
 def test_scores_are_made_only_where_a_selection_asks_a_model(selection, asks):
     stages = stages_of(load_recipe("tiny", [f"select.mine={selection}"]))
-    assert stages == [verb for verb in STAGES if verb != "score" or asks]
+    optional = {"score": asks, "sample": False}
+    assert stages == [verb for verb in STAGES if optional.get(verb, True)]
+
+
+def test_problems_are_sampled_only_where_tries_are_asked_for():
+    assert "sample" not in stages_of(load_recipe("tiny"))
+    assert stages_of(load_recipe("tiny", ["sample.num_tries=100"]))[:3] == ["solve", "sample", "annotate"]

@@ -19,7 +19,7 @@ def merge(
         ),
     ] = None,
 ) -> None:
-    """Put together what --shard runs of solve, annotate and evaluate wrote."""
+    """Put together what --shard runs of solve, sample, annotate and evaluate wrote."""
     from cruxtune.recipe import load_recipe
     from cruxtune.stages.shards import merge as merge_shards
 

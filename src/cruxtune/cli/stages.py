@@ -23,7 +23,7 @@ from cruxtune.cli.printing import log, peak_memory_gib, print_next, print_result
 from cruxtune.progress import duration
 
 INTERRUPTED = 130
-SPREAD = ("solve", "annotate", "evaluate")
+SPREAD = ("solve", "sample", "annotate", "evaluate")
 """The verbs that take a budget, a shard or a cluster."""
 
 
@@ -54,6 +54,19 @@ def solve(
 ) -> None:
     """Write a greedy solution of every training problem, with its verdict."""
     _walk(recipe, overrides, "solve", {"solve": _terms(budget, shard, workers, ray)})
+
+
+@app.command()
+def sample(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    budget: Budget = None,
+    shard: ShardOption = None,
+    workers: WorkersOption = None,
+    ray: RayOption = False,
+) -> None:
+    """Sample the problems that greedy decoding missed until one try is right."""
+    _walk(recipe, overrides, "sample", {"sample": _terms(budget, shard, workers, ray)})
 
 
 @app.command()

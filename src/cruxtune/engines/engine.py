@@ -99,8 +99,13 @@ class Engine(Protocol):
         """Most tokens of prompt and completion together."""
         ...
 
-    def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:
-        """One completion a prompt, in their order."""
+    def generate(
+        self, prompts: Sequence[TokenIds], decoding: Decoding, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
+        """One completion a prompt, in their order.
+
+        With a seed for each prompt, what is sampled doesn't depend on the other prompts.
+        """
         ...
 
     def inspect(self, prompt_ids: TokenIds, completion_ids: TokenIds, top_k: int) -> Inspection:

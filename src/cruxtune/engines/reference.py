@@ -17,6 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from cruxtune.engines.engine import Continued, Decoding, Fork, Inspection, Stem, TakeFork
 from cruxtune.engines.facts import context_length_of, require_room
 from cruxtune.engines.loading import stop_token_ids
+from cruxtune.engines.sampling import drawing_by_row
 from cruxtune.engines.stopping import stopping_criteria
 from cruxtune.engines.texts import finish
 from cruxtune.records import Completion, FinishReason, TokenIds
@@ -33,11 +34,14 @@ class ReferenceEngine:
         self.context_length = context_length_of(model.config.get_text_config())
         self._pad_id = min(self.stop_token_ids) if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
-    def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[TokenIds], decoding: Decoding, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
         """One completion a prompt, in their order; a prompt that fills the context gets an empty one."""
         completions: dict[int, Completion] = {}
         for number, batch in enumerate(self._batches(prompts, decoding)):
-            rows = self._generate_batch([prompts[index] for index in batch], decoding, number)
+            own = None if seeds is None else [seeds[index] for index in batch]
+            rows = self._generate_batch([prompts[index] for index in batch], decoding, number, seeds=own)
             for index, ids in zip(batch, rows, strict=True):
                 completions[index] = finish(self.tokenizer, ids, self.stop_token_ids, decoding)
         empty = Completion([], "", FinishReason.LENGTH)
@@ -115,17 +119,22 @@ class ReferenceEngine:
         decoding: Decoding,
         batch_number: int,
         prefixes: Sequence[TokenIds] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[TokenIds]:
         width = max(len(prompt) for prompt in prompts)
         input_ids = torch.tensor([[self._pad_id] * (width - len(p)) + list(p) for p in prompts])
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+        choice = None if seeds is None else drawing_by_row(seeds, decoding.temperature, self.model.device)
         with torch.random.fork_rng(enabled=not decoding.is_greedy):
             if not decoding.is_greedy:
                 torch.manual_seed((decoding.seed * 1_000_003 + batch_number) % 2**63)
             output = self.model.generate(  # type: ignore[operator]
                 input_ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),
-                generation_config=self._config(decoding, width),
+                generation_config=self._config(
+                    replace(decoding, temperature=0.0) if choice else decoding, width
+                ),
+                logits_processor=choice,
                 stopping_criteria=stopping_criteria(self.tokenizer, decoding, prefixes),
             )
         return output[:, width:].tolist()

@@ -22,9 +22,16 @@ class RequestEngine:
         self._vocab_size = facts.vocab_size
         self._num_scored = num_scored
 
-    def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[TokenIds], decoding: Decoding, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
         """One completion a prompt, in their order; a prompt that fills the context gets an empty one."""
-        texts = iter([self._text(number, prompt, decoding) for number, prompt in enumerate(prompts)])
+        texts = iter(
+            [
+                self._text(number, prompt, decoding, seeds[number] if seeds else None)
+                for number, prompt in enumerate(prompts)
+            ]
+        )
         done = {
             text.number: completion
             for batch in self._run(lambda: next(texts, None), decoding)
@@ -57,8 +64,8 @@ class RequestEngine:
     def _run(self, take: TakeText, decoding: Decoding) -> Iterator[list[Ended]]:
         return Traffic(self.backend, self.tokenizer, self.stop_token_ids, take, decoding).batches()
 
-    def _text(self, number: int, prompt: TokenIds, decoding: Decoding) -> Text:
-        return Text(prompt, max(decoding.room(prompt, self.context_length), 0), number=number)
+    def _text(self, number: int, prompt: TokenIds, decoding: Decoding, seed: int | None) -> Text:
+        return Text(prompt, max(decoding.room(prompt, self.context_length), 0), number=number, seed=seed)
 
     def _text_of(self, fork: Fork, decoding: Decoding) -> Text:
         limit = 1 + max(fork.room(decoding, self.context_length), 0)

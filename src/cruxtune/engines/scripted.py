@@ -34,7 +34,9 @@ class ScriptedEngine:
         self._script = script
         self._alternatives = alternatives
 
-    def generate(self, prompts: Sequence[TokenIds], decoding: Decoding) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[TokenIds], decoding: Decoding, seeds: Sequence[int] | None = None
+    ) -> list[Completion]:
         """The script's continuation of each prompt; the same whether greedy or sampled."""
         return [self._complete(prompt, decoding) for prompt in prompts]
 

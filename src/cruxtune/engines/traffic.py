@@ -28,6 +28,8 @@ class Text:
     fork: Fork | None = None
     number: int = 0
     """Its place among the prompts of `generate`."""
+    seed: int | None = None
+    """Of its own; None where the seed of all and its place make one."""
 
 
 TakeText = Callable[[], Text | None]
@@ -101,10 +103,15 @@ class Traffic:
             max_new_tokens=min(room, STRETCH) if decoding.is_settled else room,
             decoding=decoding,
             stop_token_ids=self._stop_token_ids,
-            seed=None if decoding.is_greedy else _mixed(decoding.seed, text.number, len(text.ids)),
+            seed=None if decoding.is_greedy else self._seed(text),
         )
         self._under_way[number] = text
         self._backend.submit(number, request)
+
+    def _seed(self, text: Text) -> int:
+        if text.seed is not None:
+            return _mixed(text.seed, 0, len(text.ids))
+        return _mixed(self._decoding.seed, text.number, len(text.ids))
 
 
 def _mixed(seed: int, number: int, position: int) -> int:

@@ -16,6 +16,7 @@ from cruxtune.recipe.sections import (
     ModelSection,
     PromptSection,
     ReportSection,
+    SampleSection,
     SolveSection,
     VerifySection,
 )
@@ -36,6 +37,7 @@ class Recipe(Settings):
     prompt: PromptSection = PromptSection()
     verify: VerifySection = VerifySection()
     solve: SolveSection = SolveSection()
+    sample: SampleSection = SampleSection()
     annotate: AnnotateSection = AnnotateSection()
     select: dict[Name, Selection] = Field(min_length=1)
     train: TrainSection = TrainSection()

@@ -51,6 +51,18 @@ class SolveSection(Settings):
     """Problems per file on disk: what a crash can lose."""
 
 
+class SampleSection(Settings):
+    """Sampled solutions of the problems that greedy decoding missed (section 5.1)."""
+
+    num_tries: NonNegativeInt = 0
+    """Tries a problem, until one is right; the paper makes 100, and 0 none."""
+    temperature: PositiveFloat = 1.0
+    seed: Seed = 0
+    """Of each try together with its problem: no try depends on what else is sampled."""
+    part_size: PositiveInt = 64
+    """Problems per file on disk, and tries that are made at a time."""
+
+
 class AnnotateSection(Settings):
     """The counterfactual test at every position (eq. 5-7)."""
 

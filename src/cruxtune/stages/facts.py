@@ -13,11 +13,13 @@ from cruxtune.store import read_manifest
 def read_facts(space: Workspace) -> list[tuple[str, str]]:
     """Names and values, in words."""
     solved = read_manifest(space.path("solve")).counts
+    sampled = read_manifest(space.path("sample")).counts if space.recipe.sample.num_tries else {}
     tried = read_manifest(space.path("annotate")).counts
     identity = space.identity
     return [
         ("model", identity.name + (f" @ {identity.revision}" if identity.revision else "")),
         ("problems solved greedily", f"{solved['num_correct']:.0f} of {solved['num_problems']:.0f}"),
+        *([("the others solved by sampling", _in_tries(sampled))] if sampled else []),
         ("accuracy on the training problems", f"{100 * solved['accuracy']:.1f} %"),
         ("mean length of a solution", f"{solved['mean_tokens']:.1f} tokens"),
         ("solutions annotated", _coverage(tried)),
@@ -57,6 +59,17 @@ def read_loss_curves(space: Workspace) -> dict[str, list[float]]:
     logs = {name: space.path("train", name, "steps.jsonl") for name in dict.fromkeys(names)}
     lines = {name: path.read_text(encoding="utf-8").splitlines() for name, path in logs.items()}
     return {name: [json.loads(line)["loss"] for line in log] for name, log in lines.items()}
+
+
+def _in_tries(sampled: Mapping[str, float]) -> str:
+    """`14 of 20 (within so many tries, 1: 5, 2: 8, 5: 14)`."""
+    solved = {
+        int(name.removeprefix("solved_within_")): number
+        for name, number in sampled.items()
+        if name.startswith("solved_within_")
+    }
+    within = ", ".join(f"{tries}: {solved[tries]:,.0f}" for tries in sorted(solved))
+    return f"{sampled['num_correct']:,.0f} of {sampled['num_problems']:,.0f} (within so many tries, {within})"
 
 
 def _coverage(tried: Mapping[str, float]) -> str:

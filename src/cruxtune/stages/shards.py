@@ -11,6 +11,7 @@ from cruxtune.recipe import Recipe
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evaluate import directory_of, evaluate_counts, evaluate_manifest, evaluations
 from cruxtune.stages.evidence import annotate_counts, wanted_solutions
+from cruxtune.stages.sample import missed_problems, sample_counts, sample_manifest
 from cruxtune.stages.solve import solve_counts, solve_manifest
 from cruxtune.stages.workspace import SHARDS, StageResult, Workspace
 from cruxtune.store import (
@@ -38,8 +39,8 @@ def merge(recipe: Recipe, folders: Sequence[Path] = ()) -> StageResult:
     found = find_shards(places)
     if not found:
         raise ArtifactError(
-            f"there are no shards under {', '.join(map(str, places))}: run solve, annotate or evaluate "
-            "with --shard first, or name the folders that hold them"
+            f"there are no shards under {', '.join(map(str, places))}: run solve, sample, annotate or "
+            "evaluate with --shard first, or name the folders that hold them"
         )
     made = [name for name, wanted in _targets(space, found) if _merge(space, name, wanted(), found[name])]
     return StageResult(tuple(space.path(name) for name in found), tuple(space.path(name) for name in made))
@@ -60,6 +61,7 @@ def _targets(space: Workspace, names: Iterable[str]) -> Iterator[tuple[str, Call
     recipe = space.recipe
     everything: dict[str, Callable[[], Wanted]] = {
         "solve": lambda: (solve_manifest(space), _solve_counter(space)),
+        "sample": lambda: (sample_manifest(space), _sample_counter(space)),
         "annotate": lambda: (annotate_manifest(space), _annotate_counter(space)),
     }
     for item in evaluations(recipe):
@@ -78,6 +80,12 @@ def _solve_counter(space: Workspace) -> Callable[[Path], dict[str, float]]:
     parts = parts_of(space.problems(space.recipe.problems), space.recipe.solve.part_size)
     indices = [index for index, _ in parts]
     return lambda directory: solve_counts(directory, indices)
+
+
+def _sample_counter(space: Workspace) -> Callable[[Path], dict[str, float]]:
+    settings = space.recipe.sample
+    indices = [index for index, _ in parts_of(missed_problems(space), settings.part_size)]
+    return lambda directory: sample_counts(directory, indices, settings.num_tries)
 
 
 def _annotate_counter(space: Workspace) -> Callable[[Path], dict[str, float]]:

@@ -15,7 +15,7 @@ from cruxtune.store.schema import from_table, schema_of, to_table
 
 R = TypeVar("R")
 
-VERBS = ("solve", "annotate", "score", "select", "train", "evaluate", "report")
+VERBS = ("solve", "sample", "annotate", "score", "select", "train", "evaluate", "report")
 
 
 class StageWriter:
