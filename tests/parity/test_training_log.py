@@ -8,8 +8,10 @@ from one_step import trainer_of
 from random_models import ARCHITECTURES, make_model, words
 from transformers import TrainerCallback
 
+from cruxtune.errors import RecipeError
 from cruxtune.recipe.training import LoraSection, TrainSection
 from cruxtune.records import Example
+from cruxtune.train import loggers
 from cruxtune.train.finetune import finetune
 from cruxtune.train.monitor import means, spread
 
@@ -74,6 +76,34 @@ def test_the_trainer_hands_measurements_to_every_logger(tmp_path):
     trainer.add_callback(Logger())
     trainer.train()
     assert seen[0] >= NAMES
+
+
+def test_tensorboard_has_what_the_lines_have(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    lines = lines_of(tmp_path, report_to=("tensorboard",), monitor_every=5)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    for name in ("loss", "learning_rate", *NAMES):
+        written = {line["step"]: line[name] for line in lines if name in line}
+        (tag,) = [tag for tag in events.Tags()["scalars"] if tag in (name, f"train/{name}")]
+        assert {event.step: event.value for event in events.Scalars(tag)} == pytest.approx(written, rel=1e-5)
+        assert len(written) == (3 if name in NAMES else 12)
+
+
+def test_a_run_that_begins_anew_has_its_own_events_only(tmp_path):
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "events.out.tfevents.old").write_bytes(b"")
+    lines_of(tmp_path, report_to=("tensorboard",), num_epochs=1)
+    (event_file,) = (tmp_path / "tensorboard").iterdir()
+    assert not event_file.name.endswith("old")
+
+
+def test_a_logger_that_is_not_installed_is_named_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(loggers, "get_available_reporting_integrations", lambda: ["wandb"])
+    with pytest.raises(RecipeError, match="not installed here: pip install tensorboard, or leave it out"):
+        lines_of(tmp_path, report_to=("wandb", "tensorboard"))
+    assert not (tmp_path / "steps.jsonl").exists()
 
 
 def test_means_leave_out_what_there_is_none_of():

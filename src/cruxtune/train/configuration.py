@@ -1,27 +1,21 @@
 """Plain settings to the configuration of trl and peft."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
 from transformers import PreTrainedModel
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from trl import SFTConfig  # type: ignore[attr-defined]
 
 from cruxtune.errors import RecipeError
 from cruxtune.recipe.training import LoraSection, TrainSettings
+from cruxtune.train.loggers import known_loggers
 
 NAMES = ("activation_checkpointing", "gradient_checkpointing")
 CHECKPOINTING = next(name for name in NAMES if name in SFTConfig.__dataclass_fields__)
 """What this version of transformers calls it."""
-
-
-def _loggers(names: tuple[str, ...]) -> list[str] | str:
-    if unknown := [name for name in names if name not in INTEGRATION_TO_CALLBACK]:
-        known = ", ".join(INTEGRATION_TO_CALLBACK)
-        raise RecipeError(f"train.report_to names {', '.join(unknown)}: transformers knows {known}")
-    return list(names) or "none"
 
 
 def training_arguments(
@@ -29,6 +23,7 @@ def training_arguments(
 ) -> SFTConfig:
     """trl's arguments; what it would do to the data by itself is switched off."""
     checkpointing: dict[str, Any] = {CHECKPOINTING: settings.gradient_checkpointing}
+    _require_same_precision(settings.bf16)
     return SFTConfig(
         output_dir=str(directory),
         seed=seed,
@@ -52,11 +47,22 @@ def training_arguments(
         save_steps=settings.save_every or 1,
         save_total_limit=2,
         logging_steps=1,
-        report_to=_loggers(settings.report_to),
+        report_to=known_loggers(settings.report_to),
+        run_name=directory.parent.name,
         disable_tqdm=True,
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type == "cuda",
     )
+
+
+def _require_same_precision(bf16: bool) -> None:
+    """accelerate's configuration would quietly compute in another one than the recipe says."""
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched != "no" and (launched == "bf16") != bf16:
+        raise RecipeError(
+            f"accelerate was launched with mixed_precision = {launched}, the recipe says "
+            f"train.bf16 = {str(bf16).lower()}: let both say the same"
+        )
 
 
 def _accumulation_steps(settings: TrainSettings, num_processes: int) -> int:

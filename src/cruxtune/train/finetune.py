@@ -15,6 +15,7 @@ from cruxtune.store.files import write_text
 from cruxtune.train.batching import PaddedCollator, PaddingFreeCollator
 from cruxtune.train.configuration import lora_config, training_arguments
 from cruxtune.train.log import StepLog, entries, to_lines
+from cruxtune.train.loggers import keep_events
 from cruxtune.train.monitor import Monitor
 from cruxtune.train.normalising import NORMALISERS
 from cruxtune.train.objective import OBJECTIVES
@@ -39,7 +40,9 @@ def finetune(
     model.float()  # small updates are lost in bfloat16 weights; `settings.bf16` computes in it
     trainer = make_trainer(model, tokenizer, examples, settings, seed, directory / "checkpoints", callbacks)
     trainer.add_callback(StepLog(directory / "steps.jsonl"))
-    trainer.train(resume_from_checkpoint=last_checkpoint(directory / "checkpoints"))
+    checkpoint = last_checkpoint(directory / "checkpoints")
+    keep_events(trainer, directory / "tensorboard", goes_on=checkpoint is not None)
+    trainer.train(resume_from_checkpoint=checkpoint)
     log = entries(trainer.state.log_history)
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # all ranks: shards are gathered
     if is_main_process():
@@ -101,6 +104,8 @@ def _save(
     shutil.rmtree(temporary, ignore_errors=True)
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     if hasattr(model, "merge_and_unload"):
+        if trainer.is_sharded:
+            model.load_state_dict(state, assign=True)  # whole weights in the place of shards
         model.merge_and_unload().to(dtype).save_pretrained(temporary)
     else:
         model.config.dtype = dtype
