@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cruxtune import __version__
-from cruxtune.recipe import load_recipe
+from cruxtune.recipe import load_recipe, shipped_recipes
 
 HEAVY = ("torch", "transformers", "trl", "datasets", "matplotlib", "sympy")
 
@@ -106,3 +106,17 @@ def test_init_writes_a_recipe_and_never_over_another(tmp_path):
     )
     assert (tmp_path / "mine.toml").read_text() == "name = 'precious'"
     assert complaint("init", "no/such/folder.toml", directory=tmp_path).startswith("can't write")
+
+
+def test_init_copies_what_ships(tmp_path):
+    result = cruxtune("init", "mine.toml", "--from", "paper/qwen2.5-3b", directory=tmp_path)
+    assert result.stdout == "mine.toml\nnext: edit it, then  cruxtune run mine.toml\n"
+    recipe = load_recipe(tmp_path / "mine.toml")
+    assert recipe.name == "mine" and recipe.model.name == "Qwen/Qwen2.5-3B"
+    result = cruxtune("init", "fsdp2.yaml", "--from", "accelerate/fsdp2-8gpu", directory=tmp_path)
+    assert "accelerate launch --config_file fsdp2.yaml -m cruxtune train RECIPE" in result.stdout
+    assert (tmp_path / "fsdp2.yaml").read_text() == shipped_recipes("yaml")[
+        "accelerate/fsdp2-8gpu"
+    ].read_text()
+    said = complaint("init", "other.toml", "--from", "paper/qwen2.5-4b", directory=tmp_path)
+    assert "none of that name ships" in said and "paper/qwen2.5-3b" in said

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
@@ -149,7 +150,9 @@ def _describe(model: ModelIdentity) -> str:
     )
 
 
+@cache
 def _version(name: str) -> str | None:
+    """Asked for every directory, found out once a process."""
     try:
         return version(name)
     except PackageNotFoundError:
