@@ -31,6 +31,8 @@ STAGES: dict[str, Stage] = {
 }
 """By verb, in the order in which data flows."""
 
+_TRAINING = ("score", "select", "train")
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -58,11 +60,21 @@ def run(
     `terms` are for some of solve, sample, annotate and evaluate.
     """
     try:
-        for verb in verbs or stages_of(recipe):
+        for own, verb in [(recipe, verb) for verb in verbs] or _walk(recipe):
             stage = STAGES[verb]
-            result = stage(recipe, terms[verb]) if verb in terms else stage(recipe)
+            result = stage(own, terms[verb]) if verb in terms else stage(own)
             yield Step(verb, result)
             if not result.is_usable:
                 return
     finally:
         leave_group()
+
+
+def _walk(recipe: Recipe) -> Iterator[tuple[Recipe, str]]:
+    """Runs whose checkpoints the selections ask are trained before anything is scored by them."""
+    for verb in stages_of(recipe):
+        if verb == "score":
+            yield from (
+                (own, early) for own in recipe.teachers() for early in _TRAINING if early in stages_of(own)
+            )
+        yield recipe, verb

@@ -22,6 +22,7 @@ from cruxtune.recipe.sections import (
 )
 from cruxtune.recipe.settings import Name, Settings
 from cruxtune.recipe.sources import ProblemSource
+from cruxtune.recipe.teachers import selections_behind, teachers_of
 from cruxtune.recipe.training import TrainSection
 
 
@@ -95,6 +96,14 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _teachers_come_first(self) -> Self:
+        try:
+            teachers_of(self.select, self.train)
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
     def _batches_divide(self) -> Self:
         for name in ("", *self.train.methods):
             settings, key = self.train.of(name), f"train.methods.{name}" if name else "train"
@@ -104,6 +113,18 @@ class Recipe(Settings):
                     f"{key}.micro_batch_size = {settings.micro_batch_size}"
                 )
         return self
+
+    def teachers(self) -> "list[Recipe]":
+        """For each run whose checkpoint a selection asks: the recipe of that run alone, in their order."""
+        return [
+            self.model_copy(
+                update={
+                    "select": selections_behind(method, self.select, self.train),
+                    "train": self.train.model_copy(update={"selections": (method,), "seeds": (seed,)}),
+                }
+            )
+            for method, seed in teachers_of(self.select, self.train)
+        ]
 
 
 def _names(recipe: Recipe) -> str:

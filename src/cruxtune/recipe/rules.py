@@ -113,7 +113,8 @@ class ComparedTokens(RankedTokens):
     """The tokens to which another model, of the same tokenizer, gives another probability than the base."""
 
     model: str
-    """A directory, such as a checkpoint's `model/`, or a Hub id."""
+    """A run of this recipe, such as `cft-seed0`, which is then trained first; a directory, such as the
+    `model/` of a checkpoint elsewhere; or a Hub id."""
     revision: str | None = None
 
 

@@ -12,11 +12,12 @@ from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.references import rules_behind
 from cruxtune.recipe.rules import AttentionTokens, ComparedTokens, Selection
+from cruxtune.recipe.teachers import find_teacher
 from cruxtune.records import Solution, TokenScores
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evidence import annotated_solutions
 from cruxtune.stages.workspace import StageResult, Workspace, identity_of
-from cruxtune.store import Manifest, StageWriter, is_complete, parts_of
+from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, require_intact
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,7 +34,14 @@ class Scoring:
     revision: str | None = None
 
     def files(self, space: Workspace) -> ModelFiles:
-        return find_model(self.model, self.revision) if self.model else space.model
+        """A run of this recipe goes before a model of that name elsewhere."""
+        if self.model is None:
+            return space.model
+        if not find_teacher(self.model, space.recipe.select, space.recipe.train):
+            return find_model(self.model, self.revision)
+        directory = space.path("train", self.model)
+        require_intact(directory)
+        return ModelFiles(self.model, directory / "model")
 
     def directory(self, space: Workspace) -> Path:
         """Named by the weights: the same model elsewhere is the same model."""
