@@ -26,12 +26,14 @@ from cruxtune.counterfactual import Annotator, Task, alternatives
 from cruxtune.engines import Decoding, Fork, continue_branches
 from cruxtune.engines.loading import load_both
 from cruxtune.engines.reference import ReferenceEngine
-from cruxtune.engines.trunk import TrunkEngine, trunk_or_reference
+from cruxtune.engines.trunk import TrunkEngine, products, trunk_or_reference
 from cruxtune.engines.trunk import kernel as kernel_module
 from cruxtune.engines.trunk.attention import attend, attend_plainly, join
+from cruxtune.engines.trunk.capacity import PassSize
 from cruxtune.engines.trunk.kernel import RowPlaces, row_kernel
 from cruxtune.engines.trunk.padded import PaddedCache
 from cruxtune.engines.trunk.paged import PagedCache, Pages
+from cruxtune.engines.trunk.products import Products, has_onednn
 from cruxtune.engines.trunk.run import Run
 from cruxtune.errors import ModelError
 from cruxtune.models import find_model
@@ -253,7 +255,9 @@ FAILING = [
 @needs_compiler
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("out of memory"), MemoryError()], ids=type)
 @pytest.mark.parametrize(("owner", "method"), FAILING, ids=lambda each: getattr(each, "__name__", each))
-def test_wherever_memory_runs_out_no_branch_is_lost_or_told_twice(owner, method, error, qwen2, monkeypatch):
+def test_wherever_memory_runs_out_no_branch_is_lost_or_told_twice(
+    owner, method, error, qwen2, monkeypatch, caplog
+):
     engine = engine_of(qwen2, with_kernel=owner is not PaddedCache, max_tokens=64)
     texts, decoding = texts_of(engine, 40), Decoding(40)
     expected = continue_all(engine, texts, decoding)
@@ -267,7 +271,8 @@ def test_wherever_memory_runs_out_no_branch_is_lost_or_told_twice(owner, method,
 
     monkeypatch.setattr(owner, method, fail_twice)
     assert continue_all(engine, texts, decoding) == expected
-    assert len(calls) > 4 and engine.max_tokens <= 16
+    assert len(calls) > 4
+    assert [record.message[:16] for record in caplog.records] == ["memory ran out: "] * 2
 
 
 @pytest.mark.parametrize("with_kernel", WAYS)
@@ -286,7 +291,7 @@ def test_a_solution_that_memory_is_too_small_for_waits_until_branches_have_ended
 
     monkeypatch.setattr(TrunkEngine, "_open_stem", fail_now_and_then)
     assert annotated(engine) == expected
-    assert len(openings) == 6 + 3 and engine.max_tokens == 16
+    assert len(openings) == 6 + 3
 
 
 def test_a_solution_that_memory_never_suffices_for_is_an_error(qwen2, monkeypatch):
@@ -330,8 +335,37 @@ def test_when_memory_runs_out_the_batch_shrinks_and_nothing_is_lost(qwen2, monke
     monkeypatch.setattr(TrunkEngine, "forward", forward_until_full)
     with caplog.at_level(logging.WARNING):
         assert continue_all(engine, texts, Decoding(40)) == expected
-    assert len(failures) == 3 and engine.max_tokens == 8
+    assert len(failures) == 3 and engine.max_tokens == 64, "the next run begins with all again"
     assert "memory ran out: going on with 8 tokens a pass" in caplog.text
+
+
+@pytest.mark.skipif(not has_onednn(), reason="this torch has no oneDNN for this processor")
+@torch.inference_mode()
+def test_products_by_onednn_are_those_of_torch_and_end_with_the_pass(qwen2, monkeypatch):
+    ids, calls, onednn = torch.tensor([[5, 6, 7, 8]]), [], products._onednn
+    expected = qwen2(ids).logits
+    monkeypatch.setattr(products, "_onednn", lambda *given: calls.append(given) or onednn(*given))
+    with Products(qwen2).by_onednn():
+        found = qwen2(ids).logits
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5, check_stride=False)
+    assert torch.equal(qwen2(ids).logits, expected)
+    assert len(calls) == 7 * qwen2.config.num_hidden_layers + 1
+
+
+def test_passes_grow_again_when_memory_has_sufficed_for_a_while():
+    size, seen = PassSize(64, patience=2), []
+    size.shrink(40)
+    for _ in range(8):
+        size.grow()
+        seen.append(size.now)
+    assert seen == [20, 20, 20, 40, 40, 40, 40, 64]
+    size.shrink(0)
+    for _ in range(8):
+        size.grow()
+    assert size.now == 64 // 2 * 2
+    with pytest.raises(ModelError, match="even with a single branch"):
+        for _ in range(9):
+            size.shrink(1)
 
 
 def test_memory_that_never_suffices_is_an_error_with_a_remedy(qwen2, monkeypatch):

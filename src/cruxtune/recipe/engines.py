@@ -41,7 +41,8 @@ class TrunkEngineSettings(LocalEngineSettings):
 
     Free memory limits how many branches are under way."""
     kernel: bool = True
-    """On a CPU, compile a part of the attention with the machine's C compiler, if it has one."""
+    """On a CPU, compute a part of the attention with a kernel that the machine's C compiler builds, if it
+    has one, and the matrix products with oneDNN."""
 
 
 class VllmEngineSettings(EngineSettings):

@@ -94,8 +94,8 @@ class Stability:
             "# Label noise\n",
             f"- second run: {', '.join(f'{key} {value}' for key, value in self.conditions.items())}",
             f"- {self.num_positions:,} positions, {len(self.reruns):,} rollouts that both runs made",
-            f"- continuations that differ: {_share(self.reruns, 'differs'):.2%}",
-            f"- verdicts that flip: {_share(self.reruns, 'flips'):.2%}",
+            f"- continuations that differ: {_percent(self.reruns, 'differs')}",
+            f"- verdicts that flip: {_percent(self.reruns, 'flips')}",
             "\n## Labels of the first run and the second\n",
             *agreement_table("rule", self.labels.items(), ("first", "second")),
             "\n## By the smallest margin along the first continuation\n",
@@ -104,7 +104,7 @@ class Stability:
         ]
         lines += [
             f"| {f'below {bound}' if bound < inf else 'more'} | {len(reruns):,} | "
-            f"{_share(reruns, 'differs'):.2%} | {_share(reruns, 'flips'):.2%} |"
+            f"{_percent(reruns, 'differs')} | {_percent(reruns, 'flips')} |"
             for bound, reruns in by_margin(self.reruns).items()
         ]
         return "\n".join(lines) + "\n"
@@ -116,6 +116,10 @@ def by_margin(reruns: Sequence[Rerun]) -> dict[float, list[Rerun]]:
     for rerun in reruns:
         classes[next((bound for bound in MARGINS if rerun.margin < bound), inf)].append(rerun)
     return classes
+
+
+def _percent(reruns: Sequence[Rerun], what: str) -> str:
+    return f"{_share(reruns, what):.2%}" if reruns else "–"
 
 
 def _share(reruns: Sequence[Rerun], what: str) -> float:

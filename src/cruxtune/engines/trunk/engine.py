@@ -1,6 +1,7 @@
 """The trunk engine: what the reference engine gives, computed once where branches share it."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from cruxtune.engines.trunk.endings import Endings
 from cruxtune.engines.trunk.kernel import row_kernel, suits
 from cruxtune.engines.trunk.padded import PaddedMemory
 from cruxtune.engines.trunk.paged import PagedMemory, num_pages
+from cruxtune.engines.trunk.products import Products
 from cruxtune.engines.trunk.run import Run
 from cruxtune.engines.trunk.stem import TrunkPass, TrunkStem
 from cruxtune.engines.trunk.step import BranchPass
@@ -52,7 +54,9 @@ class TrunkEngine(ReferenceEngine):
         self.max_draft = max_draft
         self.max_tokens = max_tokens or good_number_of_tokens(model.device)
         self._memory_share = MEMORY_SHARE * memory_share
-        self._kernel = row_kernel() if with_kernel and suits(model) else None
+        is_fast = with_kernel and suits(model)
+        self._kernel = row_kernel() if is_fast else None
+        self._products = Products(model).by_onednn if is_fast else nullcontext
         self.num_forwarded = 0
         """Tokens that went through the model for branches: what drafting and sharing are measured by."""
         embedding: Any = model.get_input_embeddings()
@@ -98,7 +102,8 @@ class TrunkEngine(ReferenceEngine):
         """After each token of a pass."""
         token_ids, positions = step.inputs(self.model.device)
         self.num_forwarded += token_ids.shape[1]
-        return self._logits(token_ids, positions, step)
+        with self._products():
+            return self._logits(token_ids, positions, step)
 
     def complete(self, fork: Fork, ids: TokenIds, decoding: Decoding) -> Continued:
         return fork, finish(self.tokenizer, ids, self.stop_token_ids, decoding, fork.prefix)

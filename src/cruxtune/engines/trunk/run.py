@@ -1,6 +1,5 @@
 """Branches under way: they enter as there is room, advance together, and leave as they end."""
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -12,14 +11,11 @@ from torch import Tensor
 
 from cruxtune.engines.engine import Continued, Decoding, Fork, TakeFork
 from cruxtune.engines.trunk.cache import Memory
-from cruxtune.engines.trunk.capacity import TooLittleMemory, is_out_of_memory
+from cruxtune.engines.trunk.capacity import PassSize, TooLittleMemory, is_out_of_memory
 from cruxtune.engines.trunk.cohort import Cohort, expected_length, stem_of
 from cruxtune.engines.trunk.endings import Endings
 from cruxtune.engines.trunk.step import Block, BranchPass, longest_draft
-from cruxtune.errors import ModelError
 from cruxtune.records import TokenIds
-
-logger = logging.getLogger(__name__)
 
 CALL = 1500
 """What a further attention call costs, in keys that a row could attend to in the same time."""
@@ -57,6 +53,7 @@ class Run:
         self._endings = endings
         self._new_memory = new_memory
         self._memory = new_memory()
+        self._size = PassSize(model.max_tokens)
         self._cohorts: list[Cohort] = []
         self._waiting: deque[Fork] = deque()
         """Forks that were taken and have to start, or start again."""
@@ -74,8 +71,8 @@ class Run:
 
     def _admit(self) -> list[Continued]:
         """Start as many branches as there is room for, unless it is too little to be worth a cohort."""
-        room = self._model.max_tokens - sum(map(len, self._cohorts))
-        if self._cohorts and room < self._model.max_tokens // 8:
+        room = self._size.now - sum(map(len, self._cohorts))
+        if self._cohorts and room < self._size.now // 8:
             return []
         done, due = self._next_forks(room)
         if due:
@@ -134,13 +131,14 @@ class Run:
                 done += self._completed(cohort, has_ended)
                 cohort.drop(has_ended)
             self._cohorts = merged([cohort for cohort in self._cohorts if len(cohort)])
+            self._size.grow()
         except (RuntimeError, MemoryError) as error:
             self._start_smaller(error)
         return done
 
     def _forward(self) -> list[np.ndarray]:
         """One pass over all rows; returns the lengths that they had before."""
-        num_free = self._model.max_tokens - sum(map(len, self._cohorts))
+        num_free = self._size.now - sum(map(len, self._cohorts))
         draft = longest_draft(self._cohorts, num_free, self._model.max_draft)
         step = BranchPass([Block(cohort, draft) for cohort in self._cohorts])
         best = self._model.forward(step)
@@ -168,13 +166,7 @@ class Run:
         if not is_out_of_memory(error):
             raise error
         self._waiting.extendleft(fork for cohort in reversed(self._cohorts) for fork in cohort.forks[::-1])
-        if self._model.max_tokens == 1:
-            raise ModelError(
-                "memory runs out even with a single branch: use a smaller dtype or model"
-            ) from error
-        num_under_way = sum(map(len, self._cohorts)) or self._model.max_tokens
-        self._model.max_tokens = max(min(self._model.max_tokens, num_under_way) // 2, 1)
-        logger.warning("memory ran out: going on with %d tokens a pass", self._model.max_tokens)
+        self._size.shrink(sum(map(len, self._cohorts)))
         self._cohorts = []
         self._memory.clear()
         self._memory = self._new_memory()
