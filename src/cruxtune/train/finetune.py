@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel, get_peft_model
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, set_seed
 
 from cruxtune.recipe.training import TrainSettings
@@ -104,12 +105,22 @@ def _save(
     shutil.rmtree(temporary, ignore_errors=True)
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     if hasattr(model, "merge_and_unload"):
-        if trainer.is_sharded:
-            model.load_state_dict(state, assign=True)  # whole weights in the place of shards
-        model.merge_and_unload().to(dtype).save_pretrained(temporary)
+        whole = _gathered(model, state) if trainer.is_sharded else model
+        whole.merge_and_unload().to(dtype).save_pretrained(temporary)
     else:
         model.config.dtype = dtype
         model.save_pretrained(temporary, state_dict={name: value.to(dtype) for name, value in state.items()})
     tokenizer.save_pretrained(temporary)
     shutil.rmtree(directory, ignore_errors=True)
     temporary.rename(directory)
+
+
+def _gathered(model: PeftModel, state: dict[str, torch.Tensor]) -> PeftModel:
+    """The same model in one piece: an empty one that takes the gathered weights over."""
+    base: Any = model.get_base_model()
+    with torch.device("meta"):
+        empty = get_peft_model(type(base)(base.config), model.peft_config["default"])
+    empty.load_state_dict(state, assign=True)
+    base = empty.get_base_model()
+    base.tie_weights()
+    return empty
