@@ -12,6 +12,7 @@ from cruxtune.stages.sample import sample
 from cruxtune.stages.score import score, scorings_behind
 from cruxtune.stages.select import select
 from cruxtune.stages.solve import solve
+from cruxtune.stages.sweep import sweep
 from cruxtune.stages.terms import Terms
 from cruxtune.stages.train import train
 from cruxtune.stages.workspace import StageResult
@@ -25,13 +26,14 @@ STAGES: dict[str, Stage] = {
     "annotate": annotate,
     "score": score,
     "select": select,
+    "sweep": sweep,
     "train": train,
     "evaluate": evaluate,
     "report": report,
 }
 """By verb, in the order in which data flows."""
 
-_TRAINING = ("score", "select", "train")
+_TRAINING = ("score", "select", "sweep", "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def stages_of(recipe: Recipe) -> list[str]:
     is_optional = {
         "sample": recipe.sample.num_tries > 0,
         "score": any(scorings_behind(recipe, name) for name in recipe.select),
+        "sweep": recipe.sweep is not None,
     }
     return [verb for verb in STAGES if is_optional.get(verb, True)]
 

@@ -37,22 +37,39 @@ class Bar:
         self._progress.update(self._task, note=text)
         self._say_if_due()
 
+    def remove(self) -> None:
+        self._progress.remove_task(self._task)
+
     def _say_if_due(self) -> None:
         """Where there is no terminal, a log shows that the work goes on."""
         now = time.monotonic()
         if not self._progress.disable or now - self._last_line < LINE_SECONDS:
             return
         self._last_line = now
-        task = self._progress.tasks[self._task]
+        task = next(task for task in self._progress.tasks if task.id == self._task)
         facts = [f"{task.completed:,.0f} of {task.total:,.0f} in {duration(task.elapsed or 0)}"]
         facts += [f"{duration(task.time_remaining)} left"] if task.time_remaining else []
         facts += [task.fields["note"]] if task.fields["note"] else []
         print(f"{self._label}: {', '.join(facts)}", file=sys.stderr, flush=True)
 
 
+_shown: list[Progress] = []
+"""The bars that are on the screen."""
+
+
 @contextmanager
 def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Bar]:
-    """A bar of `total` units of which `done` were finished by an earlier run."""
+    """A bar of `total` units of which `done` were finished by an earlier run.
+
+    Inside another one it is a line below it, while it lasts.
+    """
+    if _shown:
+        bar = Bar(_shown[-1], label, total, done)
+        try:
+            yield bar
+        finally:
+            bar.remove()
+        return
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:<28}"),
@@ -69,7 +86,11 @@ def progress_bar(label: str, total: int, done: int = 0) -> Iterator[Bar]:
         disable=not console.is_terminal,
         speed_estimate_period=SPEED_SECONDS,
     ) as progress:
-        yield Bar(progress, label, total, done)
+        _shown.append(progress)
+        try:
+            yield Bar(progress, label, total, done)
+        finally:
+            _shown.remove(progress)
 
 
 def duration(seconds: float) -> str:

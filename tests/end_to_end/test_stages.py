@@ -14,7 +14,8 @@ from cruxtune.models import ModelFiles, find_model, load_tokenizer
 from cruxtune.recipe import load_recipe
 from cruxtune.records import Problem, Solution, TokenWeights, Verdict
 from cruxtune.stages import evaluate, lint, report, select, show, train
-from cruxtune.stages.train import examples_by_method
+from cruxtune.stages.runs import run_of
+from cruxtune.stages.train import examples_of
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import read_manifest, read_records
 from cruxtune.train import finetune as finetuning
@@ -91,7 +92,8 @@ def test_a_method_starts_from_the_checkpoint_that_it_names(small, tmp_path):
     ]
     assert train(recipe).made == ()
     start = ModelFiles("tagged", recipe.output_dir / "train" / "tagged-seed0" / "model")
-    examples = examples_by_method(Workspace(recipe), ["sftkey"])["sftkey"]
+    space = Workspace(recipe)
+    (examples,) = examples_of(space, [run_of(space, "sftkey", 0)]).values()
     model, tokenizer = load_both(start, trust_remote_code=False)
     finetuning.finetune(model, tokenizer, examples, recipe.train.of("sftkey"), 0, tmp_path / "by_hand")
     by_hand = load_file(tmp_path / "by_hand" / "model" / "model.safetensors")

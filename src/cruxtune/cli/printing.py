@@ -58,6 +58,15 @@ def print_results(recipe: Any) -> None:
         console.print(terminal_table(rows, shares, baseline, recipe.evaluate.num_samples))
 
 
+def print_trials(recipe: Any) -> None:
+    """All runs of a sweep."""
+    from cruxtune.report.trials import rows_as_table
+    from cruxtune.stages.sweep import read_trials
+
+    console.print(rows_as_table(read_trials(recipe)))
+    print(recipe.output_dir / "sweep" / "sweep.md")
+
+
 def print_next(arguments: Sequence[str], verb: str | None, verbs: Sequence[str]) -> None:
     """The command that comes after a stage's."""
     if verb is not None and verb in verbs[:-1]:

@@ -19,7 +19,7 @@ from cruxtune.cli.application import (
     WorkersOption,
     app,
 )
-from cruxtune.cli.printing import log, peak_memory_gib, print_next, print_results, print_step
+from cruxtune.cli.printing import log, peak_memory_gib, print_next, print_results, print_step, print_trials
 from cruxtune.progress import duration
 
 INTERRUPTED = 130
@@ -95,6 +95,12 @@ def select(recipe: RecipeArgument, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def sweep(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Try settings of training for each method, and choose on problems that are held out."""
+    _walk(recipe, overrides, "sweep")
+
+
+@app.command()
 def train(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     """Fine-tune the base model on each set of weights with each seed."""
     _walk(recipe, overrides, "train")
@@ -163,7 +169,9 @@ def _follow_until_stopped(steps: Any, output_dir: Path, verb: str | None) -> lis
 
 
 def _sum_up(recipe: Any, verb: str | None, num_made: int, seconds: float) -> None:
-    """What a run or a report ends with: results, where the page is, what it took."""
+    """What a sweep, a run or a report ends with: results, where the page is, what it took."""
+    if verb == "sweep":
+        print_trials(recipe)
     if verb not in (None, "report"):
         return
     if num_made:

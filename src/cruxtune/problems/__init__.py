@@ -6,11 +6,13 @@ from cruxtune.problems.hub import read_hub
 from cruxtune.problems.math import load_math
 from cruxtune.problems.prompts import PromptEncoder, find_template
 from cruxtune.problems.rows import Columns, to_problems
+from cruxtune.problems.splitting import hold_out
 
 __all__ = [
     "Columns",
     "PromptEncoder",
     "find_template",
+    "hold_out",
     "load_gsm8k",
     "load_math",
     "read_hub",

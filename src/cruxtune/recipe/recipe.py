@@ -22,8 +22,9 @@ from cruxtune.recipe.sections import (
 )
 from cruxtune.recipe.settings import Name, Settings
 from cruxtune.recipe.sources import ProblemSource
+from cruxtune.recipe.sweep import SweepSection, ValidationSection
 from cruxtune.recipe.teachers import selections_behind, teachers_of
-from cruxtune.recipe.training import TrainSection
+from cruxtune.recipe.training import TrainSection, require_whole_batches
 
 
 class Recipe(Settings):
@@ -42,6 +43,8 @@ class Recipe(Settings):
     annotate: AnnotateSection = AnnotateSection()
     select: dict[Name, Selection] = Field(min_length=1)
     train: TrainSection = TrainSection()
+    validation: ValidationSection | None = None
+    sweep: SweepSection | None = None
     evaluate: EvaluateSection
     report: ReportSection = ReportSection()
 
@@ -57,10 +60,12 @@ class Recipe(Settings):
                 raise ValueError(
                     f"{section}.base: that is what reports call the base model; choose another name"
                 )
-        for key in ("selections", "seeds"):
-            values = getattr(self.train, key)
+        named = {"train.selections": self.train.selections, "train.seeds": self.train.seeds}
+        if self.sweep:
+            named |= {"sweep.methods": self.sweep.methods or (), "sweep.seeds": self.sweep.seeds}
+        for key, values in named.items():
             if len(set(values)) < len(values):
-                raise ValueError(f"train.{key} names the same twice: {', '.join(map(str, values))}")
+                raise ValueError(f"{key} names the same twice: {', '.join(map(str, values))}")
         return self
 
     @model_validator(mode="after")
@@ -106,13 +111,29 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:
         for name in ("", *self.train.methods):
-            settings, key = self.train.of(name), f"train.methods.{name}" if name else "train"
-            if settings.batch_size % settings.micro_batch_size:
-                raise ValueError(
-                    f"{key}.batch_size = {settings.batch_size} is not a multiple of "
-                    f"{key}.micro_batch_size = {settings.micro_batch_size}"
-                )
+            require_whole_batches(self.train.of(name), f"train.methods.{name}" if name else "train")
         return self
+
+    @model_validator(mode="after")
+    def _sweep_can_choose(self) -> Self:
+        if self.sweep is None:
+            return self
+        if self.validation is None:
+            raise ValueError("[sweep] chooses on held-out problems: add [validation] with num_problems")
+        trained = self.train.trained
+        for method in self.sweep.methods or self.train.selections:
+            if method not in trained:
+                raise ValueError(
+                    f"sweep.methods names {method!r}, which is not trained: {', '.join(trained)}"
+                )
+            self.sweep.require_trainable(method, self.train.of(method))
+        return self
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """The methods whose settings a sweep chooses, of those that are trained."""
+        named = (self.sweep.methods or self.train.selections) if self.sweep else ()
+        return tuple(method for method in named if method in self.train.trained)
 
     def teachers(self) -> "list[Recipe]":
         """For each run whose checkpoint a selection asks: the recipe of that run alone, in their order."""

@@ -15,6 +15,9 @@ from pydantic import (
 
 from cruxtune.recipe.settings import Name, Seed, Settings
 
+LOGGING = {"save_every", "monitor_every", "report_to"}
+"""Settings that change no result."""
+
 
 class LoraSection(Settings):
     """Low-rank adapters instead of full fine-tuning."""
@@ -73,6 +76,14 @@ class TrainSettings(Settings):
         return None if value is False else value
 
 
+def require_whole_batches(settings: TrainSettings, key: str) -> None:
+    if settings.batch_size % settings.micro_batch_size:
+        raise ValueError(
+            f"{key}.batch_size = {settings.batch_size} is not a multiple of "
+            f"{key}.micro_batch_size = {settings.micro_batch_size}"
+        )
+
+
 class Method(TrainSettings):
     """What one method does otherwise than the section says; what is not set here holds as it stands there."""
 
@@ -106,6 +117,12 @@ class TrainSection(TrainSettings):
         for name in self.methods:
             self.line(name)
         return self
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """All methods that get a checkpoint, each behind those that it starts from."""
+        names = (name for method in self.selections for name in self.line(method))
+        return tuple(dict.fromkeys(names))
 
     def of(self, method: str) -> TrainSettings:
         """The settings as they hold for one method."""

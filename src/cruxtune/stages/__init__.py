@@ -17,6 +17,7 @@ from cruxtune.stages.score import score
 from cruxtune.stages.select import select
 from cruxtune.stages.show import show
 from cruxtune.stages.solve import solve
+from cruxtune.stages.sweep import sweep
 from cruxtune.stages.train import train
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "select",
     "show",
     "solve",
+    "sweep",
     "train",
 ]

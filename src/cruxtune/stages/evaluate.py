@@ -13,8 +13,8 @@ from cruxtune.recipe.sections import EvaluateSection
 from cruxtune.records import GREEDY, Completion, Problem, Response, Verdict
 from cruxtune.stages.crew import Crew, open_crew, write_parts
 from cruxtune.stages.resources import stop_rule, verify_settings
+from cruxtune.stages.runs import Run, checkpoint_of, run_names, run_of, train_manifest
 from cruxtune.stages.terms import WHOLE, Terms, stopped_note
-from cruxtune.stages.train import Run, checkpoint_of, train_manifest, training_runs
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, read_part
 from cruxtune.verify import StopRule, Verifier
@@ -52,7 +52,7 @@ def evaluate(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
 
 def evaluations(recipe: Recipe) -> list[Evaluation]:
     """All checkpoints, the base first, on all benchmarks."""
-    checkpoints = [BASE, *(run.name for run in training_runs(recipe))]
+    checkpoints = [BASE, *(name for names in run_names(recipe).values() for name in names)]
     return [Evaluation(checkpoint, name) for checkpoint in checkpoints for name in recipe.evaluate.benchmarks]
 
 
@@ -71,9 +71,10 @@ def evaluate_manifest(space: Workspace, item: Evaluation) -> Manifest:
         "problems": recipe.evaluate.benchmarks[item.benchmark].model_dump(mode="json", exclude={"path"}),
         "verify": verify_settings(recipe),
     }
-    run = _run_of(recipe, item.checkpoint)
-    inputs = {space.path("train", run.name): train_manifest(space, run)} if run else {}
-    return space.manifest("evaluate", settings, inputs, source=recipe.evaluate.benchmarks[item.benchmark])
+    run = _run_of(space, item.checkpoint)
+    inputs = {run.directory(space): train_manifest(space, run)} if run else {}
+    problems = space.problems(recipe.evaluate.benchmarks[item.benchmark])
+    return space.manifest("evaluate", settings, inputs, problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,23 @@ def _evaluate_checkpoint(
 
 
 def _evaluate(space: Workspace, crew: Crew, item: Evaluation, target: Target, terms: Terms) -> bool:
-    settings = space.recipe.evaluate
-    problems = space.problems(settings.benchmarks[item.benchmark])
-    parts = terms.own(parts_of(problems, settings.part_size))
+    problems = space.problems(space.recipe.evaluate.benchmarks[item.benchmark])
+    return write_responses(
+        space, crew, problems, target, f"evaluate {item.checkpoint} {item.benchmark}", terms
+    )
+
+
+def write_responses(
+    space: Workspace,
+    crew: Crew,
+    problems: Sequence[Problem],
+    target: Target,
+    label: str,
+    terms: Terms = WHOLE,
+) -> bool:
+    """Let the crew's model answer; whether all responses are there."""
+    parts = terms.own(parts_of(problems, space.recipe.evaluate.part_size))
     work = partial(open_responder, stop_rule(space.recipe, problems))
-    label = f"evaluate {item.checkpoint} {item.benchmark}"
     with StageWriter(*target) as writer:
         if write_parts(crew, work, writer, parts, Response, label, terms):
             return False
@@ -140,11 +153,15 @@ def _evaluate(space: Workspace, crew: Crew, item: Evaluation, target: Target, te
 
 
 def _files_of(space: Workspace, checkpoint: str) -> ModelFiles:
-    return checkpoint_of(space, _run_of(space.recipe, checkpoint))
+    return checkpoint_of(space, _run_of(space, checkpoint))
 
 
-def _run_of(recipe: Recipe, checkpoint: str) -> Run | None:
-    return next((run for run in training_runs(recipe) if run.name == checkpoint), None)
+def _run_of(space: Workspace, checkpoint: str) -> Run | None:
+    """The run that made a checkpoint; the base model's was none of ours."""
+    for method, names in run_names(space.recipe).items():
+        if checkpoint in names:
+            return run_of(space, method, space.recipe.train.seeds[names.index(checkpoint)])
+    return None
 
 
 def evaluate_counts(directory: Path, indices: Sequence[int]) -> dict[str, float]:

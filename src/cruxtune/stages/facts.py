@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from cruxtune.recipe.rules import StrictRule
 from cruxtune.stages.evaluate import BASE, evaluations
+from cruxtune.stages.runs import choice_of
 from cruxtune.stages.shown import marking_rule
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import read_manifest
@@ -29,6 +30,7 @@ def read_facts(space: Workspace) -> list[tuple[str, str]]:
             (f"share selected by {name}", f"{100 * share:.1f} %")
             for name, share in read_shares(space).items()
         ),
+        *((f"{method} was trained with", chosen) for method, chosen in _choices(space)),
     ]
 
 
@@ -70,6 +72,12 @@ def _in_tries(sampled: Mapping[str, float]) -> str:
     }
     within = ", ".join(f"{tries}: {solved[tries]:,.0f}" for tries in sorted(solved))
     return f"{sampled['num_correct']:,.0f} of {sampled['num_problems']:,.0f} (within so many tries, {within})"
+
+
+def _choices(space: Workspace) -> Iterator[tuple[str, str]]:
+    for method in space.recipe.swept:
+        chosen = ", ".join(f"{key} {value}" for key, value in choice_of(space, method).items())
+        yield method, f"{chosen} (chosen by the sweep)"
 
 
 def _coverage(tried: Mapping[str, float]) -> str:

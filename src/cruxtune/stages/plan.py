@@ -73,7 +73,7 @@ class Plan:
 def plan(recipe: Recipe, seconds: float = 30.0, seed: int = 0) -> Plan:
     """Probe for so many seconds and say what the whole job takes."""
     space = Workspace(recipe)
-    problems = space.problems(recipe.problems)
+    problems = space.training_problems
     stored = wanted_solutions(space) if is_complete(space.path("solve"), solve_manifest(space)) else None
     engine = open_engine(recipe, space.model)
     with open_verifier(recipe) as verifier, progress_bar("plan", 1) as bar:

@@ -7,7 +7,7 @@ from cruxtune.recipe.rules import AllTokens
 from cruxtune.records import Response
 from cruxtune.report.results import MethodRow, Scores, make_row, score
 from cruxtune.stages.evaluate import BASE, Evaluation, directory_of
-from cruxtune.stages.train import training_runs
+from cruxtune.stages.runs import run_names
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import read_records
 
@@ -22,9 +22,7 @@ def read_all_scores(space: Workspace) -> dict[str, ScoresByMethod]:
 
 def read_scores(space: Workspace, benchmark: str) -> ScoresByMethod:
     """Scores of the base and of every trained method on one benchmark."""
-    checkpoints: dict[str, list[str]] = {BASE: [BASE]}
-    for run in training_runs(space.recipe):
-        checkpoints.setdefault(run.method, []).append(run.name)
+    checkpoints = {BASE: [BASE], **run_names(space.recipe)}
     return {
         method: score([_responses(space, name, benchmark) for name in names])
         for method, names in checkpoints.items()

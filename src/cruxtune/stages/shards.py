@@ -77,7 +77,7 @@ def _targets(space: Workspace, names: Iterable[str]) -> Iterator[tuple[str, Call
 
 
 def _solve_counter(space: Workspace) -> Callable[[Path], dict[str, float]]:
-    parts = parts_of(space.problems(space.recipe.problems), space.recipe.solve.part_size)
+    parts = parts_of(space.training_problems, space.recipe.solve.part_size)
     indices = [index for index, _ in parts]
     return lambda directory: solve_counts(directory, indices)
 

@@ -25,7 +25,7 @@ def solve(recipe: Recipe, terms: Terms = WHOLE) -> StageResult:
     directory, wanted = space.place(terms, space.path("solve"), solve_manifest(space))
     if is_complete(directory, wanted):
         return StageResult((directory,), ())
-    problems = space.problems(recipe.problems)
+    problems = space.training_problems
     parts = terms.own(parts_of(problems, recipe.solve.part_size))
     work = partial(open_solver, solution_decoding(recipe, problems))
     with StageWriter(directory, wanted) as writer, open_crew(recipe, space.model, terms) as crew:
@@ -46,7 +46,9 @@ def solve_manifest(space: Workspace) -> Manifest:
         "solve": recipe.solve.model_dump(mode="json"),
         "verify": verify_settings(recipe),
     }
-    return space.manifest("solve", settings, inputs={}, source=recipe.problems)
+    if recipe.validation:
+        settings["validation"] = recipe.validation.model_dump(mode="json")
+    return space.manifest("solve", settings, inputs={}, problems=space.training_problems)
 
 
 def open_solver(

@@ -1,143 +1,117 @@
 """Train: one checkpoint a method and seed, from the base or from another method's checkpoint (eq. 8)."""
 
 import math
+import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from cruxtune.models import ModelFiles
+from cruxtune.errors import ArtifactError
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.training import TrainSettings
 from cruxtune.records import Example
 from cruxtune.stages.rewriting import Texts
-from cruxtune.stages.select import read_weights, select_manifest
-from cruxtune.stages.solve import solve_manifest
+from cruxtune.stages.runs import Run, checkpoint_of, train_manifest, training_runs
+from cruxtune.stages.select import read_weights
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, require_intact
+from cruxtune.store import StageWriter, is_complete, read_manifest
 from cruxtune.train import make_examples
 from cruxtune.train.processes import is_main_process, wait_for_everyone
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One fine-tuning run: which method, which seed."""
-
-    method: str
-    seed: int
-    before: "Run | None" = None
-    """Whose checkpoint it starts from; the base model where there is none."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.method}-seed{self.seed}"
 
 
 def train(recipe: Recipe) -> StageResult:
     """Write one directory a run, `train/<method>-seed<seed>/`, with its checkpoint in `model/`."""
     space = Workspace(recipe)
-    runs = runs_to_train(recipe)
+    runs = training_runs(space)
+    made = make_runs(space, runs)
+    directories = [run.directory(space) for run in runs]
+    return StageResult(tuple(directories), tuple(run.directory(space) for run in made))
+
+
+def make_runs(space: Workspace, runs: Sequence[Run]) -> list[Run]:
+    """Train those that are not there; raises where any would fail, before a step of the first is made."""
     missing = missing_runs(space, runs)
-    examples = examples_by_method(space, dict.fromkeys(run.method for run in missing))
+    examples = examples_of(space, missing)
     for run in missing:
-        _train(space, run, examples[run.method])
+        _make(space, run, examples[run])
         wait_for_everyone()
-    directories = {run: space.path("train", run.name) for run in runs}
-    return StageResult(tuple(directories.values()), tuple(directories[run] for run in missing))
-
-
-def training_runs(recipe: Recipe) -> list[Run]:
-    """The runs that are evaluated, method by method."""
-    return [run_of(recipe, method, seed) for method in recipe.train.selections for seed in recipe.train.seeds]
-
-
-def runs_to_train(recipe: Recipe) -> list[Run]:
-    """The same, each behind those whose checkpoints it starts from; what several start from is there once."""
-    return list(dict.fromkeys(earlier for run in training_runs(recipe) for earlier in line_of(run)))
-
-
-def run_of(recipe: Recipe, method: str, seed: int) -> Run:
-    """A method's run with a seed, and the runs before it."""
-    run = None
-    for name in recipe.train.line(method):
-        run = Run(name, seed, run)
-    assert run is not None
-    return run
-
-
-def line_of(run: Run) -> list[Run]:
-    """A run behind those that come before it."""
-    return [*(line_of(run.before) if run.before else ()), run]
+    return missing
 
 
 def missing_runs(space: Workspace, runs: Sequence[Run]) -> list[Run]:
-    """Those that are due; raises where a directory holds something else, before anything is trained.
+    """Those that are due; raises where a directory holds something else.
 
     What comes after a run that is due can be told only when that is there.
     """
     missing: list[Run] = []
     for run in runs:
-        if run.before in missing or not is_complete(
-            space.path("train", run.name), train_manifest(space, run)
-        ):
+        if run.before in missing or not is_complete(run.directory(space), train_manifest(space, run)):
             missing.append(run)
     return missing
 
 
-def train_manifest(space: Workspace, run: Run) -> Manifest:
-    """What a run's directory must have been made from."""
-    train = space.recipe.train
-    selection = train.selection_of(run.method)
-    excluded = {"monitor_every", "report_to", "save_every"}
-    settings = {
-        "model": space.numerics(),
-        "train": train.of(run.method).model_dump(mode="json", exclude=excluded),
-        "run": {"selection": selection, "seed": run.seed},
-    }
-    inputs = {
-        space.path("solve"): solve_manifest(space),
-        space.path("select", selection): select_manifest(space, selection),
-    }
-    if run.before:
-        inputs[space.path("train", run.before.name)] = train_manifest(space, run.before)
-    return space.manifest("train", settings, inputs)
+def examples_of(space: Workspace, runs: Collection[Run]) -> dict[Run, list[Example]]:
+    """What each run trains on, checked to be what it can be trained on."""
+    texts, held_out = Texts(space), {problem.id for problem in space.validation_problems}
+    found: dict[tuple[str, int], list[Example]] = {}
+    for run in runs:
+        key = run.selection, run.settings.max_length
+        if key not in found:
+            solutions = texts.of(run.selection)
+            if leaked := [s.problem_id for s in solutions if s.problem_id in held_out]:
+                raise ArtifactError(
+                    f"{len(leaked)} solutions, the first of {leaked[0]}, are of problems that [validation] "
+                    "holds out: they must not be trained on"
+                )
+            found[key] = make_examples(solutions, read_weights(space, run.selection), key[1])
+    return {run: found[run.selection, run.settings.max_length] for run in runs}
 
 
-def checkpoint_of(space: Workspace, run: Run | None) -> ModelFiles:
-    """A run's model, whole as it was written; without a run the base model."""
-    if run is None:
-        return space.model
-    directory = space.path("train", run.name)
-    require_intact(directory)
-    return ModelFiles(run.name, directory / "model")
-
-
-def examples_by_method(space: Workspace, methods: Collection[str]) -> dict[str, list[Example]]:
-    """What each method trains on; raises where training would trip over anything, before any step is made."""
-    recipe, texts, found = space.recipe, Texts(space), {}
-    for method in methods:
-        settings, selection = recipe.train.of(method), recipe.train.selection_of(method)
-        weights = read_weights(space, selection)
-        found[method] = make_examples(texts.of(selection), weights, settings.max_length)
-    return found
-
-
-def _train(space: Workspace, run: Run, examples: Sequence[Example]) -> None:
-    directory = space.path("train", run.name)
+def _make(space: Workspace, run: Run, examples: Sequence[Example]) -> None:
+    directory, twin = run.directory(space), twin_of(space, run)
     if not is_main_process():
-        _finetune(space, run, examples, directory)
+        if twin is None:
+            _finetune(space, run, examples, directory)
         return
     with StageWriter(directory, train_manifest(space, run)) as writer:
-        log = _finetune(space, run, examples, directory)
+        counts = _copy(space, twin, directory) if twin else _train(space, run, examples, directory)
         files = sorted(path for path in (directory / "model").iterdir() if path.is_file())
-        counts = {
-            "num_examples": len(examples),
-            "num_weighted_tokens": sum(w > 0 for e in examples for w in e.loss_weights),
-            "num_steps": len(log),
-            "first_loss": log[0]["loss"],
-            "last_loss": log[-1]["loss"],
-        }
         writer.finish(counts, *files, directory / "steps.jsonl")
+
+
+def _train(space: Workspace, run: Run, examples: Sequence[Example], directory: Path) -> dict[str, float]:
+    log = _finetune(space, run, examples, directory)
+    losses = {"first_loss": log[0]["loss"], "last_loss": log[-1]["loss"]}
+    return {
+        "num_examples": len(examples),
+        "num_weighted_tokens": sum(w > 0 for e in examples for w in e.loss_weights),
+        "num_steps": len(log),
+        **{name: loss for name, loss in losses.items() if math.isfinite(loss)},
+    }
+
+
+def twin_of(space: Workspace, run: Run) -> Run | None:
+    """The sweep's run of the same settings and seed, where its checkpoint was kept."""
+    recipe = space.recipe
+    if run.trial or run.method not in recipe.swept or recipe.sweep is None:
+        return None
+    for trial in recipe.sweep.trials(recipe.train.of(run.method)):
+        twin = replace(run, trial=trial.name)
+        if trial.settings == run.settings and (twin.directory(space) / "model").is_dir():
+            return twin if is_complete(twin.directory(space), train_manifest(space, twin)) else None
+    return None
+
+
+def _copy(space: Workspace, twin: Run, directory: Path) -> dict[str, float]:
+    """What was trained is not trained again."""
+    files, temporary = checkpoint_of(space, twin), directory / ".model.tmp"
+    for path in (temporary, directory / "model"):
+        shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(files.directory, temporary)
+    temporary.rename(directory / "model")
+    shutil.copyfile(twin.directory(space) / "steps.jsonl", directory / "steps.jsonl")
+    return read_manifest(twin.directory(space)).counts
 
 
 def _finetune(
@@ -148,7 +122,6 @@ def _finetune(
     from cruxtune.train.log import StepBar
 
     recipe = space.recipe
-    settings = recipe.train.of(run.method)
     model, tokenizer = load_both(
         checkpoint_of(space, run.before),
         trust_remote_code=recipe.model.trust_remote_code,
@@ -156,8 +129,8 @@ def _finetune(
         device=recipe.engine.device,
         attn_implementation=recipe.model.attn_implementation,
     )
-    with progress_bar(f"train {run.name}", num_steps(settings, len(examples))) as bar:
-        return finetune(model, tokenizer, examples, settings, run.seed, directory, [StepBar(bar)])
+    with progress_bar(f"train {run.title}", num_steps(run.settings, len(examples))) as bar:
+        return finetune(model, tokenizer, examples, run.settings, run.seed, directory, [StepBar(bar)])
 
 
 def num_steps(settings: TrainSettings, num_examples: int) -> int:

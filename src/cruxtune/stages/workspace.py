@@ -1,6 +1,6 @@
 """One recipe's output directory: where each stage lives and what it must have been made from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 from cruxtune.errors import ArtifactError
 from cruxtune.models import ModelFiles, find_model
+from cruxtune.problems import hold_out
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.sources import ProblemSource
 from cruxtune.records import Problem
@@ -61,24 +62,39 @@ class Workspace:
             self._problems[key] = load_problems(source)
         return self._problems[key]
 
+    @property
+    def training_problems(self) -> list[Problem]:
+        """Those of [problems], without what [validation] holds out."""
+        return self._split[0]
+
+    @property
+    def validation_problems(self) -> list[Problem]:
+        """What [validation] holds out."""
+        return self._split[1]
+
+    @cached_property
+    def _split(self) -> tuple[list[Problem], list[Problem]]:
+        problems, section = self.problems(self.recipe.problems), self.recipe.validation
+        return hold_out(problems, section.num_problems, section.seed) if section else (problems, [])
+
     def manifest(
         self,
         stage: str,
         settings: dict[str, Any],
         inputs: Mapping[Path, Manifest],
-        source: ProblemSource | None = None,
+        problems: Sequence[Problem] | None = None,
     ) -> Manifest:
         """What a directory of this stage must say; raises where an input is not there or not the right one.
 
-        `inputs` maps each directory that is read to what it must have been made from. The problems of a
-        `source` are an input too: an edited file is not the file that was solved.
+        `inputs` maps each directory that is read to what it must have been made from. Problems are an
+        input too: an edited file is not the file that was solved.
         """
         for path, wanted in inputs.items():
             self._require_merged(path)
             require_same(path, wanted)
         digests = {self.name_of(path): read_manifest(path).digest for path in inputs}
-        if source is not None:
-            digests["problems"] = hash_values(repr(problem) for problem in self.problems(source))
+        if problems is not None:
+            digests["problems"] = hash_values(repr(problem) for problem in problems)
         return Manifest(
             stage=stage,
             settings=settings,

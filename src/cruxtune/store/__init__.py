@@ -12,6 +12,7 @@ from cruxtune.store.parts import num_items, parts_of, read_part, read_part_table
 from cruxtune.store.stage import (
     StageWriter,
     forget_other,
+    holds,
     is_complete,
     read_manifest,
     read_records,
@@ -27,6 +28,7 @@ __all__ = [
     "difference",
     "difference_of_models",
     "forget_other",
+    "holds",
     "installed_versions",
     "is_complete",
     "num_items",

@@ -15,7 +15,7 @@ from cruxtune.store.schema import from_table, schema_of, to_table
 
 R = TypeVar("R")
 
-VERBS = ("solve", "sample", "annotate", "score", "select", "train", "evaluate", "report")
+VERBS = ("solve", "sample", "annotate", "score", "select", "sweep", "train", "evaluate", "report")
 
 
 class StageWriter:
@@ -92,6 +92,12 @@ def is_complete(directory: Path, wanted: Manifest) -> bool:
     """Whether a directory holds all that `wanted` describes; raises if it holds something else."""
     recorded = require_same(directory, wanted)
     return recorded is not None and recorded.complete
+
+
+def holds(directory: Path, wanted: Manifest) -> bool:
+    """Whether a directory holds all that `wanted` describes; False where it holds something else."""
+    recorded = Manifest.read(directory)
+    return recorded is not None and recorded.complete and difference(recorded, wanted) is None
 
 
 def forget_other(directory: Path, wanted: Manifest) -> None:
