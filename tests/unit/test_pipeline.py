@@ -18,7 +18,7 @@ from cruxtune.recipe import load_recipe
 )
 def test_scores_are_made_only_where_a_selection_asks_a_model(selection, asks):
     stages = stages_of(load_recipe("tiny", [f"select.mine={selection}"]))
-    optional = {"score": asks, "sample": False}
+    optional = {"score": asks, "sample": False, "sweep": False}
     assert stages == [verb for verb in STAGES if optional.get(verb, True)]
 
 

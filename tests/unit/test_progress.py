@@ -40,3 +40,15 @@ def test_a_position_is_critical_when_every_rank_lost_the_answer(make_rollout):
         pace.take(Evidence(finished=["s"]))
         pace.take(Evidence(rollouts=[make_rollout(0, 2, LOST, solution_id="t")]))
     assert "11 rollouts" in str(pace) and "25.0 % critical" in str(pace)
+
+
+def test_a_bar_inside_another_is_gone_when_it_is_done(capsys, monkeypatch):
+    with progress_bar("sweep", total=3) as outer:
+        with progress_bar("train", total=2) as inner:
+            inner.advance(2)
+        monkeypatch.setattr(cruxtune.progress, "LINE_SECONDS", 0.0)
+        outer.advance()
+        with progress_bar("train", total=5) as inner:
+            inner.advance()
+    lines = [line.split(" in ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["sweep: 1 of 3", "train: 1 of 5"]

@@ -369,3 +369,48 @@ def test_methods_that_can_not_be_trained_are_refused(methods, expected):
 
 def test_an_unknown_objective_is_refused():
     assert "'weighted', 'dft' or 'eaft' (found 'dtf')" in complaint("train.objective=dtf")
+
+
+SWEEP = "validation={num_problems=4}"
+
+
+def grid_of(*overrides):
+    recipe = parse_recipe(SMALL, [SWEEP, "train.batch_size=16", "train.micro_batch_size=16", *overrides])
+    return [dict(trial.point) for trial in recipe.sweep.trials(recipe.train.of("cft"))]
+
+
+def test_the_grid_of_the_paper_depends_on_whether_adapters_are_trained():
+    for override, rates in (((), (2e-6, 5e-6, 2e-5)), (("train.lora={}",), (2e-5, 5e-5, 2e-4))):
+        expected = [{"batch_size": b, "learning_rate": r} for b in (16, 32, 128) for r in rates]
+        assert grid_of("sweep.grid=paper", *override) == expected
+
+
+def test_a_grid_varies_any_setting_and_keeps_the_others():
+    recipe = parse_recipe(SMALL, [SWEEP, "sweep.grid={num_epochs=[1, 2], objective=['dft']}"])
+    settings = recipe.train.of("cft")
+    first, second = recipe.sweep.trials(settings)
+    assert first.name == "num_epochs=1,objective=dft"
+    assert second.settings == settings.model_copy(update={"num_epochs": 2.0, "objective": "dft"})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["sweep.grid=paper"], "[sweep] chooses on held-out problems: add [validation] with num_problems"),
+        (
+            [SWEEP, "sweep.grid={learning_rat=[1]}"],
+            "sweep.grid: unknown key `learning_rat`: did you mean `le",
+        ),
+        ([SWEEP, "sweep.grid={learning_rate=[-1]}"], "sweep.grid: `learning_rate`: Input should be greater"),
+        ([SWEEP, "sweep.grid={report_to=[['wandb']]}"], "sweep.grid varies report_to, which changes no resu"),
+        ([SWEEP, "sweep.grid={learning_rate=[1, 1]}"], "sweep.grid has a point twice"),
+        ([SWEEP, "sweep.grid={learning_rate=[]}"], "at least 1 item"),
+        ([SWEEP, "sweep.grid={batch_size=[3]}"], "batch_size = 3 is not a multiple of"),
+        ([SWEEP, "sweep.methods=['graded']"], "sweep.methods names 'graded', which is not trained: sft, cft"),
+        ([SWEEP, "sweep.seeds=[1, 1]"], "sweep.seeds names the same twice: 1, 1"),
+    ],
+)
+def test_a_sweep_that_can_not_be_made_is_refused(overrides, expected):
+    with pytest.raises(RecipeError) as found:
+        parse_recipe(SMALL, overrides)
+    assert expected in str(found.value)
