@@ -30,7 +30,7 @@ ARCHITECTURES = {
     "paper/llama3.1-8b": "llama",
     "paper/olmo2-7b": "olmo2",
 }
-SHORT = ("solve.max_new_tokens=24", "evaluate.max_new_tokens=8")
+SHORT = ("validation.num_problems=2", "solve.max_new_tokens=24", "evaluate.max_new_tokens=8")
 NUM_PROBLEMS = 120
 
 
@@ -53,6 +53,7 @@ def test_a_recipe_of_the_paper_has_its_settings(name):
     train = recipe.train
     assert (train.num_epochs, train.lr_scheduler, train.warmup_ratio) == (3, "cosine", 0.03)
     assert train.bf16 and train.batch_size in (16, 32, 128)
+    assert recipe.sweep and recipe.sweep.grid == "paper"
     for method in ("sft", "dft", "entropy", "attention", "cft"):
         assert method in train.selections
         full, lora = train.of(method), train.of(f"{method}-lora")
@@ -75,7 +76,7 @@ def dry_run(request, tmp_path, tokenizer) -> list[str]:
     solutions = list(read_records(solved.result.directories[0], Solution))
     answers = {questions()[int(s.problem_id.rpartition("/")[2])]: s.grade.answer for s in solutions}
     numbers = [(question, answer) for question, answer in answers.items() if answer and answer.isdigit()]
-    write_problems(tmp_path, dict(numbers[:6]))
+    write_problems(tmp_path, dict(numbers[:10]))
     benchmarks = [f"evaluate.benchmarks.{b}.path={tmp_path / f'{b}.jsonl'}" for b in ("gsm8k", "math")]
     return [name, *where, *benchmarks, f"output_dir={tmp_path / 'out'}"]
 
@@ -84,10 +85,11 @@ def dry_run(request, tmp_path, tokenizer) -> list[str]:
 def test_a_recipe_of_the_paper_runs_to_its_report(dry_run, tmp_path):
     name, *overrides = dry_run
     methods = ["sft", "dft", "entropy", "attention", "cft", "random", "cft-lora"]
-    few = ("train.seeds=[0]", "evaluate.num_samples=0", f"train.selections={methods}")
+    swept = ("sweep.methods=['cft']", "sweep.grid={learning_rate=[2e-6, 5e-6]}")
+    few = ("train.seeds=[0]", "evaluate.num_samples=0", f"train.selections={methods}", *swept)
     recipe = load_recipe(name, [*overrides, *few])
     verbs = [step.verb for step in run(recipe)]
-    assert verbs == ["solve", "annotate", "score", "select", "train", "evaluate", "report"]
+    assert verbs == ["solve", "annotate", "score", "select", "sweep", "train", "evaluate", "report"]
     assert equal_counts(tmp_path / "out", ["cft", "random", "entropy", "attention"])
     table = (tmp_path / "out" / "report" / "results.md").read_text()
     for method in recipe.train.selections:
@@ -144,7 +146,7 @@ def write_problems(folder: Path, answers: dict[str, str]) -> None:
     maths = [
         {"problem": question, "solution": rf"\boxed{{{answer}}}"} for question, answer in answers.items()
     ]
-    for name, rows in (("train", gsm8k), ("gsm8k", gsm8k[:2]), ("math", maths[:2])):
+    for name, rows in (("train", gsm8k[:-2]), ("gsm8k", gsm8k[-2:]), ("math", maths[-2:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
