@@ -102,7 +102,9 @@ def test_a_recipe_of_the_paper_runs_to_its_report(dry_run, tmp_path):
 def test_all_methods_are_compared_on_the_tiny_model(tmp_path):
     small = (
         f"output_dir={tmp_path / 'out'}",
-        "problems.num_problems=16",
+        "problems.num_problems=18",
+        "validation.num_problems=2",
+        "sweep.methods=['cft']",
         "annotate.num_solutions=4",
         "train.seeds=[0]",
         "train.num_epochs=1",
