@@ -31,7 +31,9 @@ def train(recipe: Recipe) -> StageResult:
 
 def make_runs(space: Workspace, runs: Sequence[Run]) -> list[Run]:
     """Train those that are not there; raises where any would fail, before a step of the first is made."""
+    wait_for_everyone()  # all processes look at the same files, none while another writes them
     missing = missing_runs(space, runs)
+    wait_for_everyone()
     examples = examples_of(space, missing)
     for run in missing:
         _make(space, run, examples[run])
