@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from math import nan
 
 import pytest
 from commands import artifacts, write_recipe
@@ -9,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from cruxtune.engines.loading import load_both
-from cruxtune.errors import ArtifactError
+from cruxtune.errors import ArtifactError, CruxtuneError, SelectionError
 from cruxtune.models import ModelFiles, find_model, load_tokenizer
 from cruxtune.recipe import load_recipe
 from cruxtune.records import Problem, Solution, TokenWeights, Verdict
@@ -17,7 +19,7 @@ from cruxtune.stages import evaluate, lint, report, select, show, train
 from cruxtune.stages.runs import run_of
 from cruxtune.stages.train import examples_of
 from cruxtune.stages.workspace import Workspace
-from cruxtune.store import read_manifest, read_records
+from cruxtune.store import StageWriter, read_manifest, read_records
 from cruxtune.train import finetune as finetuning
 from cruxtune.verify import extract_answer
 
@@ -28,6 +30,7 @@ SFTKEY = (
     "slow={selection='key', after='tagged', learning_rate=1e-6}}",
     "train.selections=['sft', 'sftkey', 'slow']",
 )
+LATE = "train.methods.late.selection=sft"
 LORA = "train.lora={r=2, alpha=64}"
 
 
@@ -181,3 +184,38 @@ def test_a_finished_stage_of_other_settings_is_refused_before_anything_is_traine
     with pytest.raises(ArtifactError, match=r"tagged-seed0 was made with train\.num_epochs = 1\.0"):
         train(small())
     assert not (recipe.output_dir / "train" / "sftkey-seed0").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("lora={target_modules=['query']}", r"lora\.target_modules names \['query'\], which the model"),
+        ("lora={target_modules=['lm_head']}", "embeddings and head share their weights"),
+        ("report_to=['wandbb']", "train.report_to names wandbb: transformers knows"),
+        ("max_length=20", "longer than train.max_length = 20"),
+    ],
+)
+def test_what_a_later_run_would_trip_over_is_said_before_the_first_begins(small, settings, expected):
+    recipe = small(
+        "train.selections=['sft', 'late']", f"train.methods.late.{settings}", LATE, "train.seeds=[9]"
+    )
+    with pytest.raises(CruxtuneError, match=expected):
+        train(recipe)
+    assert not (recipe.output_dir / "train" / "sft-seed9").exists()
+
+
+def test_weights_that_are_no_numbers_are_refused_before_the_first_run_begins(small):
+    recipe = small("train.selections=['sft', 'random']", "train.seeds=[9]")
+    directory = recipe.output_dir / "select" / "random"
+    rows = [
+        replace(row, loss_weights=[nan] * len(row.loss_weights))
+        for row in read_records(directory, TokenWeights)
+    ]
+    manifest = read_manifest(directory)
+    shutil.rmtree(directory)
+    with StageWriter(directory, manifest.model_copy(update={"parts": [], "complete": False})) as writer:
+        writer.write_part(0, TokenWeights, rows)
+        writer.finish(manifest.counts)
+    with pytest.raises(SelectionError, match="has a weight that is negative or not a number"):
+        train(recipe)
+    assert not (recipe.output_dir / "train" / "sft-seed9").exists()

@@ -1,11 +1,15 @@
 """The sweep: held-out problems that nothing else touches, every run once, the best one taken by all verbs."""
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
 import pytest
+from commands import environment
 
 from cruxtune.errors import ArtifactError, RecipeError
 from cruxtune.evaluate import mean_estimate
@@ -191,3 +195,28 @@ def test_only_a_recipe_with_a_sweep_has_it_among_its_stages(selected):
     assert "sweep" not in stages_of(plain)
     with pytest.raises(RecipeError, match=r"the recipe has no \[sweep\]"):
         sweep(plain)
+
+
+@pytest.mark.slow
+def test_two_processes_sweep_and_train_in_stages_as_one(selected, tmp_path):
+    """Training is everybody's, answers and copies are the main process's: the others wait for it."""
+    short = ["sweep.grid={learning_rate=[1e-4]}", "sweep.seeds=[0]", "train.micro_batch_size=1"]
+    for name in ("one", "two"):
+        ignored = shutil.ignore_patterns("sweep", "train", "evaluate", "report")
+        shutil.copytree(selected().output_dir, tmp_path / name, ignore=ignored)
+    sweep(parse_recipe(RECIPE, [f"output_dir={tmp_path / 'one'}", *short]))
+    (tmp_path / "swept.toml").write_text(RECIPE)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    asked = ["-m", "cruxtune", "sweep", tmp_path / "swept.toml", f"output_dir={tmp_path / 'two'}", *short]
+    subprocess.run([*torchrun, *asked], check=True, timeout=300, env=environment())
+    one, two = (losses_of(tmp_path / name / "sweep", "learning_rate=0.0001") for name in ("one", "two"))
+    assert two == pytest.approx(one, rel=1e-4) and len(one) == 2
+    assert (tmp_path / "two" / "train" / "sft-seed0" / "model").is_dir()
+
+
+def losses_of(directory, point):
+    """Of both methods, step by step."""
+    logs = [
+        directory / method / point / "seed0" / "checkpoint" / "steps.jsonl" for method in ("sft", "later")
+    ]
+    return [json.loads(line)["loss"] for log in logs for line in log.read_text().splitlines()]

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from cruxtune.engines.facts import require_match, union_of_ids
@@ -41,6 +41,15 @@ def load_model(
             f"the weights of {files.name} lack {len(missing)} tensors, the first is {missing[0]}"
         )
     return model.to(place).eval()
+
+
+def load_outline(files: ModelFiles, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The model without its weights: which modules it has, and which of them share theirs."""
+    with torch.device("meta"):
+        config = AutoConfig.from_pretrained(files.directory, trust_remote_code=trust_remote_code)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    model.tie_weights()
+    return model
 
 
 def pick_device(device: str) -> torch.device:

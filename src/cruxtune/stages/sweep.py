@@ -28,7 +28,7 @@ from cruxtune.stages.runs import (
     validation_settings,
 )
 from cruxtune.stages.terms import WHOLE
-from cruxtune.stages.train import examples_of, make_runs, missing_runs
+from cruxtune.stages.train import make_runs, missing_runs, require_all
 from cruxtune.stages.workspace import StageResult, Workspace
 from cruxtune.store import Manifest, StageWriter, forget_other, holds, read_manifest, read_records
 from cruxtune.store.files import write_json, write_text
@@ -96,7 +96,7 @@ def _attempts(space: Workspace, method: str) -> list[Attempt]:
     ]
     runs = [run for _, same in found for run in same]
     make_runs(space, list(dict.fromkeys(earlier for run in runs for earlier in run.line[:-1])))
-    examples_of(space, missing_runs(space, runs))
+    require_all(space, missing_runs(space, runs))
     return found
 
 

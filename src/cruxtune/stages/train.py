@@ -34,7 +34,7 @@ def make_runs(space: Workspace, runs: Sequence[Run]) -> list[Run]:
     wait_for_everyone()  # all processes look at the same files, none while another writes them
     missing = missing_runs(space, runs)
     wait_for_everyone()
-    examples = examples_of(space, missing)
+    examples = require_all(space, missing)
     for run in missing:
         _make(space, run, examples[run])
         wait_for_everyone()
@@ -68,6 +68,18 @@ def examples_of(space: Workspace, runs: Collection[Run]) -> dict[Run, list[Examp
                 )
             found[key] = make_examples(solutions, read_weights(space, run.selection), key[1])
     return {run: found[run.selection, run.settings.max_length] for run in runs}
+
+
+def require_all(space: Workspace, runs: Sequence[Run]) -> dict[Run, list[Example]]:
+    """What each run trains on; raises where any of them would fail."""
+    examples = examples_of(space, runs)
+    if runs:
+        from cruxtune.engines.loading import load_outline
+        from cruxtune.train.checking import require_trainable
+
+        trusted = space.recipe.model.trust_remote_code
+        require_trainable((run.settings for run in runs), lambda: load_outline(space.model, trusted))
+    return examples
 
 
 def _make(space: Workspace, run: Run, examples: Sequence[Example]) -> None:

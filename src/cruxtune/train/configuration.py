@@ -23,14 +23,14 @@ def training_arguments(
 ) -> SFTConfig:
     """trl's arguments; what it would do to the data by itself is switched off."""
     checkpointing: dict[str, Any] = {CHECKPOINTING: settings.gradient_checkpointing}
-    _require_same_precision(settings.bf16)
+    require_same_precision(settings.bf16)
     return SFTConfig(
         output_dir=str(directory),
         seed=seed,
         data_seed=seed,
         num_train_epochs=settings.num_epochs,
         per_device_train_batch_size=settings.micro_batch_size,
-        gradient_accumulation_steps=_accumulation_steps(settings, num_processes),
+        gradient_accumulation_steps=accumulation_steps(settings, num_processes),
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_ratio,
         lr_scheduler_type=settings.lr_scheduler,
@@ -55,7 +55,7 @@ def training_arguments(
     )
 
 
-def _require_same_precision(bf16: bool) -> None:
+def require_same_precision(bf16: bool) -> None:
     """accelerate's configuration would quietly compute in another one than the recipe says."""
     launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launched != "no" and (launched == "bf16") != bf16:
@@ -65,7 +65,7 @@ def _require_same_precision(bf16: bool) -> None:
         )
 
 
-def _accumulation_steps(settings: TrainSettings, num_processes: int) -> int:
+def accumulation_steps(settings: TrainSettings, num_processes: int) -> int:
     steps, rest = divmod(settings.batch_size, settings.micro_batch_size * num_processes)
     if rest or not steps:
         raise RecipeError(
