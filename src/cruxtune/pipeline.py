@@ -7,6 +7,7 @@ from types import MappingProxyType
 from cruxtune.recipe import Recipe
 from cruxtune.stages.annotate import annotate
 from cruxtune.stages.evaluate import evaluate
+from cruxtune.stages.gather import gather
 from cruxtune.stages.report import report
 from cruxtune.stages.sample import sample
 from cruxtune.stages.score import score, scorings_behind
@@ -24,6 +25,7 @@ STAGES: dict[str, Stage] = {
     "solve": solve,
     "sample": sample,
     "annotate": annotate,
+    "gather": gather,
     "score": score,
     "select": select,
     "sweep": sweep,
@@ -45,9 +47,10 @@ class Step:
 
 
 def stages_of(recipe: Recipe) -> list[str]:
-    """The verbs that a recipe has work for: `score` only where a selection asks a model."""
+    """The verbs that a recipe has work for: `score`, say, only where a selection asks a model."""
     is_optional = {
         "sample": recipe.sample.num_tries > 0,
+        "gather": bool(recipe.solutions),
         "score": any(scorings_behind(recipe, name) for name in recipe.select),
         "sweep": recipe.sweep is not None,
     }

@@ -1,4 +1,4 @@
-"""Sampling what greedy decoding missed, through the command line: whole, in shards, after a stop."""
+"""Sampling what greedy decoding missed: whole, in shards, after a stop; and training on it."""
 
 import re
 import shutil
@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from commands import artifacts, cruxtune, write_recipe
 
-from cruxtune.records import Origin, Problem, Sample, Solution, Verdict
+from cruxtune.recipe import load_recipe
+from cruxtune.records import Origin, Problem, Sample, Solution, TokenWeights, Verdict
+from cruxtune.stages import lint, sample, score, select, show, train
+from cruxtune.stages.facts import read_facts
+from cruxtune.stages.shards import merge
+from cruxtune.stages.terms import Shard, Terms
+from cruxtune.stages.workspace import Workspace
 from cruxtune.store import read_manifest, read_records
 
 TRIES = ("sample.num_tries=4", "sample.part_size=4")
@@ -45,13 +51,73 @@ def test_each_missed_problem_is_tried_until_it_is_right(sampled):
 
 
 def test_shards_stops_and_other_batches_give_the_same_bytes(finished, sampled, tmp_path):
-    recipe = place(finished / "solve", tmp_path)
-    stopped = cruxtune("sample", recipe, *TRIES, "--shard", "0/2", "--budget", "0s")
-    assert "are left; the same command goes on" in stopped.stdout
-    for shard in ("0/2", "1/2"):
-        assert cruxtune("sample", recipe, *TRIES, "engine.batch_size=3", "--shard", shard).returncode == 0
-    assert cruxtune("merge", recipe, *TRIES).returncode == 0
+    recipe = load_recipe(place(finished / "solve", tmp_path), [*TRIES, "engine.batch_size=3"])
+    first, second = Shard(0, 2), Shard(1, 2)
+    stopped = sample(recipe, Terms(shard=first, budget=0.0))
+    assert stopped.note == "stopped: 4 of 4 problems are left; the same command goes on"
+    for shard in (first, second):
+        assert not sample(recipe, Terms(shard=shard)).note
+    merge(recipe)
     assert artifacts(tmp_path / "out" / "sample") == artifacts(sampled / "sample")
+
+
+@pytest.fixture
+def copied(finished, sampled, tmp_path) -> Path:
+    """A run that is annotated and sampled."""
+    later = shutil.ignore_patterns("select", "train", "evaluate", "report")
+    shutil.copytree(finished, tmp_path / "out", ignore=later)
+    shutil.copytree(sampled / "sample", tmp_path / "out" / "sample")
+    return tmp_path / "out"
+
+
+def weights(recipe, name):
+    rows = read_records(recipe.output_dir / "select" / name, TokenWeights)
+    return {row.solution_id: row.loss_weights for row in rows}
+
+
+def total(rows):
+    return sum(weight > 0 for row in rows.values() for weight in row)
+
+
+def test_sampled_solutions_are_added_to_the_greedy_ones(finished, sampled, copied, tmp_path):
+    checkpoint = finished / "train" / "sft-seed0" / "model"
+    recipe = load_recipe(
+        write_recipe(tmp_path, copied),
+        [
+            *TRIES,
+            "train.num_epochs=1",
+            f"select.gain={{type='score', model='{checkpoint}', share=0.15, solutions='sampled'}}",
+            "select.unsure={type='entropy', match='gain'}",
+            "select.doubt={type='low_confidence', match='gain'}",
+            "select.more=['cft', 'gain']",
+            "select.control={type='random', match='more'}",
+            "select.everything={type='all', solutions=['greedy', 'sampled']}",
+            "train.selections=['more', 'everything']",
+        ],
+    )
+    assert sample(recipe).made == ()
+    score(recipe)
+    select(recipe)
+    found = {name: weights(recipe, name) for name in recipe.select}
+    new, greedy = set(found["gain"]), set(found["cft"])
+    assert new and all(id.endswith("#sampled") for id in new) and not new & greedy
+    num_tokens = sum(map(len, found["gain"].values()))
+    assert total(found["gain"]) == total(found["unsure"]) == total(found["doubt"])
+    assert total(found["gain"]) == int(0.15 * num_tokens + 0.5)
+    assert found["more"] == {**found["cft"], **found["gain"]}
+    assert total(found["control"]) == total(found["more"]) and set(found["control"]) == new | greedy
+    assert found["unsure"] != found["doubt"]
+    train(recipe)
+    for name in ("more-seed0", "everything-seed0"):
+        counts = read_manifest(recipe.output_dir / "train" / name).counts
+        assert counts["num_examples"] == len(new | greedy)
+    assert counts["num_weighted_tokens"] == total(found["everything"])
+    assert all(not findings.errors for findings in lint(recipe))
+    (shown,) = show(recipe, "gain", 1)
+    assert sum(w > 0 for w in shown.weights) == sum(found["gain"][shown.solution_id])
+    facts = dict(read_facts(Workspace(recipe)))
+    assert facts["the others solved by sampling"].startswith(f"{len(new)} of 8 (within so many tries, 1: ")
+    assert "share selected by more (greedy, sampled)" in facts
 
 
 def test_nothing_is_sampled_where_no_tries_are_asked_for(finished, tmp_path):

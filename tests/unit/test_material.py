@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from cruxtune.errors import ArtifactError
@@ -34,7 +35,7 @@ def position(solution_id, place, probability, entropy):
 def test_stored_views_come_in_the_order_of_the_solutions(space, make_solution):
     rows = [position("b", 0, 0.5, 1.0), position("c", 0, 0.0, 9.0), position("a", 0, 0.25, 2.0)]
     write(space.path("annotate"), "annotate", Position, [*rows, position("a", 1, 0.75, 3.0)])
-    material = Material(space, [make_solution("a", (1, 1)), make_solution("b", (1,))])
+    material = Material(space, {"greedy": [make_solution("a", (1, 1)), make_solution("b", (1,))]})
     assert material.probabilities.tolist() == [0.25, 0.75, 0.5]
     assert material.entropies.tolist() == [2.0, 3.0, 1.0]
 
@@ -42,9 +43,20 @@ def test_stored_views_come_in_the_order_of_the_solutions(space, make_solution):
 @pytest.mark.parametrize("scores", [[0.5], [0.5, 0.5, 0.5], []])
 def test_numbers_of_another_length_are_refused(space, make_solution, scores):
     write(space.path("score", "attention"), "score", TokenScores, [TokenScores("a", scores)])
-    material = Material(space, [make_solution("a", (1, 1))])
+    material = Material(space, {"greedy": [make_solution("a", (1, 1))]})
     with pytest.raises(ArtifactError, match=rf"has {len(scores)} numbers on the 2 tokens of solution a"):
-        material.scores(Scoring())
+        _ = material.attention
+
+
+def test_the_bases_view_of_other_solutions_is_what_score_found(space, make_solution, monkeypatch):
+    monkeypatch.setattr(Scoring, "directory", lambda own, space: space.path(own.statistic, own.solutions))
+    write(space.path("annotate"), "annotate", Position, [position("a", 0, 0.5, 1.0)])
+    for statistic, values in (("logprobs", [np.log(0.25), 0.0]), ("entropy", [3.0, 4.0])):
+        write(space.path(statistic, "sampled"), "score", TokenScores, [TokenScores("b", values)])
+    parts = {"greedy": [make_solution("a", (1,))], "sampled": [make_solution("b", (1, 2))]}
+    material = Material(space, parts)
+    assert material.probabilities == pytest.approx([0.5, 0.25, 1.0])
+    assert material.entropies.tolist() == [1.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize(

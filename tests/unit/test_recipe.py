@@ -9,10 +9,11 @@ from cruxtune.errors import RecipeError
 from cruxtune.problems.prompts import TEMPLATES
 from cruxtune.recipe import Recipe, find_recipe, load_recipe, parse_recipe, shipped_recipes
 from cruxtune.recipe import recipe as recipe_module
-from cruxtune.recipe.references import BUILT_IN, rules_behind
+from cruxtune.recipe.references import BUILT_IN
 from cruxtune.recipe.rules import ClassTokens, FormulaTokens, StrictRule, UnionRule
 from cruxtune.recipe.sections import PromptSection
 from cruxtune.recipe.sources import FileProblems, Gsm8kProblems
+from cruxtune.recipe.uses import rules_behind
 from cruxtune.records import AnswerKind
 from cruxtune.select import TokenClass
 
@@ -235,7 +236,7 @@ def test_a_plain_string_is_a_formula():
 
 def test_a_selection_may_have_the_name_of_the_built_in_one_that_it_takes():
     recipe = parse_recipe(SMALL, ["select.number='number'", "select.both='number & cft'"])
-    assert dict(rules_behind("both", recipe.select)) == {
+    assert {use.name: use.rule for use in rules_behind("both", recipe.select)} == {
         "both": FormulaTokens(formula="number & cft"),
         "number": ClassTokens(of=TokenClass.NUMBER),
         "cft": StrictRule(),
@@ -244,7 +245,7 @@ def test_a_selection_may_have_the_name_of_the_built_in_one_that_it_takes():
 
 def test_every_built_in_name_stands_for_something():
     recipe = parse_recipe(SMALL, ["annotate.mode=eager", f"select.mine='{' | '.join(BUILT_IN)}'"])
-    assert [name for name, _ in rules_behind("mine", recipe.select)] == ["mine", *BUILT_IN]
+    assert [use.name for use in rules_behind("mine", recipe.select)] == ["mine", *BUILT_IN]
 
 
 def test_a_rule_wants_no_more_ranks_than_are_annotated():

@@ -3,42 +3,15 @@
 from itertools import pairwise
 
 import pytest
+from handmade import make_tokenizer, sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from cruxtune.select import TokenClass, classify, text_of, token_bytes, token_classes, writes_from
 from cruxtune.select.pieces import shared_characters
 
 WORD, NUMBER, OPERATOR, SPECIAL, PUNCTUATION, OTHER = TokenClass
-
-PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
-    r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-"""How Qwen 2.5, Llama 3 and OLMo 2 cut texts; they differ in how many digits stay together."""
-TEXT = "Tom pays 1234 + 560 = $1794, so he has 200. The answer is 1794.\n" * 20
-
-
-def make_tokenizer(digits: str) -> PreTrainedTokenizerFast:
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN.format(digits=digits)), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=["<|endoftext|>"],
-        show_progress=False,
-    )
-    core.train_from_iterator([TEXT], trainer)
-    core.add_tokens([AddedToken("<né>", special=False)])
-    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|endoftext|>")
 
 
 @pytest.fixture(scope="module")
@@ -49,21 +22,6 @@ def qwen() -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="module")
 def llama() -> PreTrainedTokenizerFast:
     return make_tokenizer("{1,3}")
-
-
-def sentencepiece() -> PreTrainedTokenizerFast:
-    """Llama 2's way: `▁` for a space, `<0x..>` for the bytes of what is not in the vocabulary."""
-    pieces = ["<unk>", "</s>", "▁is", "▁", "5", ".", *(f"<0x{byte:02X}>" for byte in range(256))]
-    core = Tokenizer(
-        models.BPE(
-            vocab={piece: id for id, piece in enumerate(pieces)},
-            merges=[],
-            byte_fallback=True,
-            unk_token="<unk>",
-        )
-    )
-    core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
-    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", unk_token="<unk>")
 
 
 def classes_of(tokenizer: PreTrainedTokenizerFast, text: str) -> list[tuple[bytes, TokenClass]]:

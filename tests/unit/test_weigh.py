@@ -8,8 +8,7 @@ import pytest
 from cruxtune.errors import SelectionError
 from cruxtune.recipe import parse_recipe
 from cruxtune.records import Verdict
-from cruxtune.select import Evidence, Outcome
-from cruxtune.stages.score import Scoring
+from cruxtune.select import Evidence, Outcome, token_classes
 from cruxtune.stages.weigh import Weigher
 
 R, W = Verdict.CORRECT, Verdict.INCORRECT
@@ -27,8 +26,6 @@ PIECES = [[b"So", b" 3", b" +", b" 4", b" =", b" 7", b""], [b"x", b" 9", b"."]]
 ATTENTION = [0.1, 0.4, 0.2, 0.3, 0.1, 0.5, 0.0, 0.2, 0.6, 0.0]
 BASE = [0.5, 0.9, 0.6, 0.8, 0.6, 0.7, 1.0, 0.25, 0.6, 0.95]
 OTHER = [0.6, 0.95, 0.5, 0.9, 0.6, 0.95, 1.0, 0.5, 0.6, 0.9]
-SCORES = {Scoring(): np.array(ATTENTION), Scoring("other"): np.log(OTHER)}
-
 MATERIAL = SimpleNamespace(
     lengths=[7, 3],
     num_tokens=10,
@@ -37,11 +34,12 @@ MATERIAL = SimpleNamespace(
         evidence((R, R), (W, W), (W, R), (W, W), (R, W), (W, W), (R, R)),
         evidence((W, W), (W, W), (R, R)),
     ],
-    pieces=PIECES,
+    classes=[kind for pieces in PIECES for kind in token_classes(pieces)],
     entropies=np.array([0.9, 0.1, 0.5, 0.2, 0.5, 0.3, 0.0, 0.8, 0.5, 0.7]),
     probabilities=np.array(BASE),
     key=np.array([False] * 5 + [True, True] + [False, True, True]),
-    scores=SCORES.__getitem__,
+    attention=np.array(ATTENTION),
+    logprobs=lambda model, revision: {"other": np.log(OTHER)}[model],
 )
 
 RECIPE = """
@@ -62,7 +60,7 @@ def weigh(selection: str, **others: str) -> str:
     """The weights that a selection gives, as digits; a space parts the two solutions."""
     lines = [f"{name} = {value}" for name, value in {"mine": selection, **others}.items()]
     recipe = parse_recipe(RECIPE.format(selections="\n".join(lines)))
-    weights = Weigher(recipe.select, MATERIAL).weigh("mine")
+    weights = Weigher(recipe.select, lambda sets: MATERIAL).weigh("mine")
     digits = "".join(f"{weight:g}" for weight in weights)
     return f"{digits[:7]} {digits[7:]}"
 
@@ -140,4 +138,75 @@ def test_scores_that_are_not_numbers_are_refused_with_the_name_of_the_selection(
     material = SimpleNamespace(**{**vars(MATERIAL), "entropies": np.full(10, np.nan)})
     recipe = parse_recipe(RECIPE.format(selections='top = "entropy@0.1"\nmine = "top & key"'))
     with pytest.raises(SelectionError, match=r"^select\.top: 10 of 10 scores are not numbers"):
-        Weigher(recipe.select, material).weigh("mine")
+        Weigher(recipe.select, lambda sets: material).weigh("mine")
+
+
+def on(*solutions: tuple[str, str]) -> SimpleNamespace:
+    """Solutions by id, each given as entropies of one digit."""
+    rows = [[float(digit) for digit in digits] for _, digits in solutions]
+    ids = [
+        SimpleNamespace(id=id, completion=SimpleNamespace(token_ids=row))
+        for (id, _), row in zip(solutions, rows, strict=True)
+    ]
+    entropies = np.array([number for row in rows for number in row])
+    return SimpleNamespace(
+        solutions=ids,
+        lengths=[len(row) for row in rows],
+        num_tokens=len(entropies),
+        entropies=entropies,
+        has_stopped=[True] * len(rows),
+    )
+
+
+GREEDY, SAMPLED = [("a", "123"), ("b", "9")], [("c", "4567")]
+SETS = {
+    ("greedy",): on(*GREEDY),
+    ("sampled",): on(*SAMPLED),
+    ("greedy", "sampled"): on(*GREEDY, *SAMPLED),
+}
+
+
+def weigh_sets(**selections: str) -> str:
+    """The weights of `mine` as digits."""
+    lines = "\n".join(f"{name} = {value}" for name, value in selections.items())
+    recipe = parse_recipe(RECIPE.format(selections=lines), ["sample.num_tries=1"])
+    return "".join(f"{weight:g}" for weight in Weigher(recipe.select, SETS.__getitem__).weigh("mine"))
+
+
+TOP = '{ type = "entropy", share = 0.5, solutions = "sampled" }'
+
+
+@pytest.mark.parametrize(
+    ("selections", "expected"),
+    [
+        ({"mine": TOP}, "0011"),
+        ({"mine": '"top & prefix@3"', "top": TOP}, "0010"),
+        ({"mine": '{ type = "random", match = "stop", solutions = "sampled", seed = 1 }'}, None),
+        ({"mine": '["own", "top"]', "own": '"prefix@1"', "top": TOP}, "10010011"),
+        ({"mine": '["top", "own"]', "own": '"prefix@1"', "top": TOP}, "10010011"),
+        # 4 tokens of the joined set, wherever the entropy is highest
+        (
+            {
+                "mine": '{ type = "entropy", match = "both" }',
+                "both": '["own", "top"]',
+                "own": '"prefix@1"',
+                "top": TOP,
+            },
+            "00010111",
+        ),
+        # the count of another set: the two stop tokens of the greedy solutions
+        ({"mine": '{ type = "entropy", match = "own", solutions = "sampled" }', "own": '"stop"'}, "0011"),
+        ({"mine": '{ type = "all", solutions = ["sampled", "greedy"] }'}, "11111111"),
+    ],
+)
+def test_each_selection_is_made_on_its_own_solutions(selections, expected):
+    found = weigh_sets(**selections)
+    assert found == expected if expected else (len(found), found.count("1")) == (4, 1)
+
+
+def test_a_count_that_other_solutions_do_not_have_is_refused():
+    with pytest.raises(SelectionError, match=r"^select.mine: 'both' takes 8 tokens, but these .* only 4$"):
+        weigh_sets(
+            mine='{ type = "random", match = "both", solutions = "greedy" }',
+            both='{ type = "all", solutions = ["greedy", "sampled"] }',
+        )

@@ -83,6 +83,12 @@ def annotate(
 
 
 @app.command()
+def gather(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Verify the solutions of others under [solutions] and write them as the model's tokens."""
+    _walk(recipe, overrides, "gather")
+
+
+@app.command()
 def score(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     """Ask a model for what selections rank tokens by: attention, probabilities in another model."""
     _walk(recipe, overrides, "score")

@@ -1,4 +1,4 @@
-"""What a model makes of each token of a completion: the attention that it receives, its log-probability."""
+"""What a model makes of each token of a completion: attention received, log-probability, entropy."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +25,16 @@ def token_logprobs(
     logits = model(ids, use_cache=False).logits[0, len(prompt_ids) - 1 : -1].float()
     logprobs = logits.log_softmax(-1).gather(1, ids[0, len(prompt_ids) :, None])
     return logprobs[:, 0].cpu().numpy()
+
+
+@torch.inference_mode()
+def token_entropies(
+    model: PreTrainedModel, prompt_ids: TokenIds, completion_ids: TokenIds
+) -> Float[np.ndarray, " completion"]:
+    """The entropy of the distribution that each token is drawn from, in nats."""
+    ids = torch.tensor([prompt_ids + completion_ids], device=model.device)
+    logprobs = model(ids, use_cache=False).logits[0, len(prompt_ids) - 1 : -1].float().log_softmax(-1)
+    return -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1).cpu().numpy()
 
 
 @torch.inference_mode()

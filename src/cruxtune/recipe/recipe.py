@@ -7,7 +7,6 @@ from pydantic import Field, field_validator, model_validator
 
 from cruxtune.errors import RecipeError
 from cruxtune.recipe.engines import EngineSection, TrunkEngineSettings
-from cruxtune.recipe.references import require_apart, rules_behind
 from cruxtune.recipe.rules import AlternativesRule, GradedRule, Selection, UnionRule
 from cruxtune.recipe.sections import (
     AnnotateSection,
@@ -21,10 +20,12 @@ from cruxtune.recipe.sections import (
     VerifySection,
 )
 from cruxtune.recipe.settings import Name, Settings
-from cruxtune.recipe.sources import ProblemSource
+from cruxtune.recipe.sources import ProblemSource, SolutionSource
+from cruxtune.recipe.suiting import require_one_count, require_solutions
 from cruxtune.recipe.sweep import SweepSection, ValidationSection
 from cruxtune.recipe.teachers import selections_behind, teachers_of
 from cruxtune.recipe.training import TrainSection, require_whole_batches
+from cruxtune.recipe.uses import OWN_SETS, Use, require_apart, rules_behind
 
 
 class Recipe(Settings):
@@ -41,6 +42,7 @@ class Recipe(Settings):
     solve: SolveSection = SolveSection()
     sample: SampleSection = SampleSection()
     annotate: AnnotateSection = AnnotateSection()
+    solutions: dict[Name, SolutionSource] = Field(default={})
     select: dict[Name, Selection] = Field(min_length=1)
     train: TrainSection = TrainSection()
     validation: ValidationSection | None = None
@@ -93,11 +95,21 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _evidence_suffices(self) -> Self:
+    def _solutions_are_told_apart(self) -> Self:
+        for name in OWN_SETS:
+            if name in self.solutions:
+                raise ValueError(f"solutions.{name}: these are the model's own; choose another name")
+        return self
+
+    @model_validator(mode="after")
+    def _selections_can_be_made(self) -> Self:
         for name in self.select:
-            for used, rule in _rules_behind(self, name):
-                if isinstance(rule, AlternativesRule):
-                    _require_evidence(self, used if used in self.select else f"{name}: {used}", rule)
+            for used, rule, sets in _rules_behind(self, name):
+                called = used if used in self.select else f"{name}: {used}"
+                require_solutions(called, rule, sets, self.solutions, self.sample.num_tries)
+                if isinstance(rule, AlternativesRule) and OWN_SETS[0] in sets:
+                    _require_evidence(self, called, rule)
+            require_one_count(name, self.select)
         return self
 
     @model_validator(mode="after")
@@ -160,7 +172,7 @@ def _require_method(recipe: Recipe, name: str, key: str) -> None:
         )
 
 
-def _rules_behind(recipe: Recipe, name: str) -> list[tuple[str, Selection]]:
+def _rules_behind(recipe: Recipe, name: str) -> list[Use]:
     try:
         require_apart(name, recipe.select)
         return list(rules_behind(name, recipe.select))

@@ -1,24 +1,23 @@
-"""What the names in a formula stand for: selections of the recipe first, then what is built in."""
+"""What the names in a selection stand for: selections of the recipe first, then what is built in."""
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from cruxtune.errors import RecipeError
 from cruxtune.recipe.rules import (
     AllTokens,
-    AlternativesRule,
     AttentionTokens,
     ClassTokens,
     CountedTokens,
     EntropyTokens,
     FormulaTokens,
     GradedRule,
+    JoinedTokens,
     KeyTokens,
     LowConfidenceTokens,
     PrefixTokens,
     RandomTokens,
-    RankedTokens,
     Selection,
     StopTokens,
     StrictRule,
@@ -49,7 +48,6 @@ _PLAIN: dict[str, Selection] = {
     **{str(kind): ClassTokens(of=kind) for kind in TokenClass},
 }
 _WITH_K = re.compile(r"(strict|union|graded)([2-9]|[1-9][0-9])?")
-_OF_THE_ORIGINAL = (AlternativesRule, RankedTokens)
 BUILT_IN = (
     *_PLAIN,
     "strict3",
@@ -70,32 +68,10 @@ def referred(term: Term, name: str, rules: Rules) -> str | None:
 
 def terms_in(rule: Selection) -> list[Term]:
     """The names that a selection refers to."""
+    if isinstance(rule, JoinedTokens):
+        return [Term(name) for name in rule.selections]
     text = _formula_in(rule)
     return list(terms_of(parse_formula(text))) if text else []
-
-
-def rules_behind(name: str, rules: Rules) -> Iterator[tuple[str, Selection]]:
-    """A selection and all that it is made of, however far; built-in ones are called as they are written.
-
-    Raises where a name stands for nothing or leads back to itself.
-    """
-    yield name, rules[name]
-    yield from _behind(name, rules, (name,))
-
-
-def require_apart(name: str, rules: Rules) -> None:
-    """Raises where a selection mixes rewritten solutions with what is known of the original ones."""
-    (_, rule), *others = rules_behind(name, rules)
-    for used, other in others:
-        if isinstance(other, TaggedTokens):
-            raise RecipeError(
-                f"select.{name} uses {used}, whose solutions are rewritten: its tokens are other ones"
-            )
-        if isinstance(rule, TaggedTokens) and isinstance(other, _OF_THE_ORIGINAL):
-            raise RecipeError(
-                f"select.{name} rewrites the solutions, so `tokens` can't ask for {used}, which was found "
-                "out on the original ones"
-            )
 
 
 def built_in(term: Term) -> Selection:
@@ -120,19 +96,12 @@ def _formula_in(rule: Selection) -> str | None:
     return None
 
 
-def _behind(name: str, rules: Rules, path: tuple[str, ...]) -> Iterator[tuple[str, Selection]]:
-    for term in terms_in(rules[name]):
-        other = referred(term, name, rules)
-        if other is None:
-            yield str(term), _built_in_here(term, name, rules)
-            continue
-        if other in path:
-            raise RecipeError(f"select.{path[0]} leads back to itself: {' → '.join((*path, other))}")
-        yield other, rules[other]
-        yield from _behind(other, rules, (*path, other))
-
-
-def _built_in_here(term: Term, name: str, rules: Rules) -> Selection:
+def built_in_here(term: Term, name: str, rules: Rules) -> Selection:
+    """The same for a name in select.<name>, which complaints name."""
+    if isinstance(rules[name], JoinedTokens):
+        raise RecipeError(
+            f"select.{name} joins {str(term)!r}, which is not under [select]: {', '.join(rules)}"
+        )
     try:
         if term.name in rules and term.name not in _WITH_AMOUNT:
             _require_no_amount(term)

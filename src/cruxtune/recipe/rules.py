@@ -1,11 +1,11 @@
-"""Selections: which rule writes the loss weights. Told apart by `type`; a plain string is a formula."""
+"""Selections: which rule writes the loss weights. By `type`; a plain string is a formula, a list joins."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from cruxtune.errors import SelectionError
-from cruxtune.recipe.settings import Seed, Settings
+from cruxtune.recipe.settings import Name, Seed, Settings
 from cruxtune.select.classes import TokenClass
 from cruxtune.select.formula import parse_formula
 
@@ -25,13 +25,28 @@ def _parsed(text: str) -> str:
 FormulaText = Annotated[str, Field(max_length=1000)]
 
 
-class AllTokens(Settings):
+def _alone(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+SetNames = Annotated[tuple[Name, ...], BeforeValidator(_alone), Field(min_length=1)]
+"""`greedy`, `sampled`, names under [solutions]: one, or a list."""
+
+
+class Rule(Settings):
+    """A selection among the tokens of some solutions."""
+
+    solutions: SetNames | None = None
+    """Which ones; when absent, those of the selections that it names, else the greedy ones."""
+
+
+class AllTokens(Rule):
     """Every response token counts 1: plain supervised fine-tuning (CFT paper, eq. 1)."""
 
     type: Literal["all"] = "all"
 
 
-class AlternativesRule(Settings):
+class AlternativesRule(Rule):
     """Rules that ask what became of the alternatives of rank 2 to k."""
 
     k: Rank = 3
@@ -57,7 +72,7 @@ class GradedRule(AlternativesRule):
     type: Literal["graded"] = "graded"
 
 
-class CountedTokens(Settings):
+class CountedTokens(Rule):
     """Exactly as many tokens as are asked for: those of another selection, or a share of all."""
 
     match: FormulaText | None = None
@@ -130,33 +145,33 @@ class ExcessLossTokens(ComparedTokens):
     type: Literal["excess_loss"] = "excess_loss"
 
 
-class ClassTokens(Settings):
+class ClassTokens(Rule):
     """All tokens of one class (appendix C.2); `number` gives the paper's SFT-Number (C.3)."""
 
     type: Literal["class"] = "class"
     of: TokenClass
 
 
-class PrefixTokens(Settings):
+class PrefixTokens(Rule):
     """The first tokens of every response (UPFT)."""
 
     type: Literal["prefix"] = "prefix"
     num_tokens: PositiveInt
 
 
-class KeyTokens(Settings):
+class KeyTokens(Rule):
     """The statement of the final answer and all after it; with `</Thinking>`, all after that (SFTKey)."""
 
     type: Literal["key"] = "key"
 
 
-class StopTokens(Settings):
+class StopTokens(Rule):
     """The stop token of every response that has one."""
 
     type: Literal["stop"] = "stop"
 
 
-class FormulaTokens(Settings):
+class FormulaTokens(Rule):
     """A formula over other selections and built-in ones: `strict3 & number`, `union | key`, `entropy@0.1`."""
 
     type: Literal["formula"] = "formula"
@@ -165,7 +180,7 @@ class FormulaTokens(Settings):
     _parses = field_validator("formula")(_parsed)
 
 
-class TaggedTokens(Settings):
+class TaggedTokens(Rule):
     """Tokens of the solutions rewritten as `<Thinking>…</Thinking><Answer>…</Answer>` (SFTKey)."""
 
     type: Literal["tagged"] = "tagged"
@@ -175,8 +190,29 @@ class TaggedTokens(Settings):
     _parses = field_validator("tokens")(_parsed)
 
 
-def _formula_of_text(value: Any) -> Any:
-    return {"type": "formula", "formula": value} if isinstance(value, str) else value
+class TransferredTokens(Rule):
+    """The weights that a selection of another run gave, where its solutions are trained on (section 5.2).
+
+    Where that run's tokenizer is another one, a token weighs as much as the characters that it writes.
+    """
+
+    type: Literal["transferred"] = "transferred"
+    selection: Name
+    """Under [select] of the other run."""
+
+
+class JoinedTokens(Settings):
+    """Several selections of different solutions, to train on all of these."""
+
+    type: Literal["joined"] = "joined"
+    selections: tuple[Name, ...] = Field(min_length=2)
+
+
+def _written_out(value: Any) -> Any:
+    """A plain string is a formula, a list joins selections."""
+    if isinstance(value, str):
+        return {"type": "formula", "formula": value}
+    return {"type": "joined", "selections": value} if isinstance(value, list | tuple) else value
 
 
 Selection = Annotated[
@@ -195,7 +231,9 @@ Selection = Annotated[
     | KeyTokens
     | StopTokens
     | FormulaTokens
-    | TaggedTokens,
+    | TaggedTokens
+    | TransferredTokens
+    | JoinedTokens,
     Field(discriminator="type"),
-    BeforeValidator(_formula_of_text),
+    BeforeValidator(_written_out),
 ]

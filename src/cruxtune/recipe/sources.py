@@ -1,4 +1,4 @@
-"""Where problems come from: one section type a source, told apart by `type`."""
+"""Where problems, and solutions of others, come from: one section type a source, told apart by `type`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -72,3 +72,26 @@ ProblemSource = Annotated[
     SyntheticProblems | FileProblems | HubProblems | Gsm8kProblems | MathProblems,
     Field(discriminator="type"),
 ]
+
+
+class FileSolutions(Settings):
+    """A JSONL, CSV or Parquet file with one response a row; those that verification finds right are kept."""
+
+    type: Literal["file"] = "file"
+    path: Path
+    problem_column: str = "problem"
+    """Of the id of one of the recipe's problems, or of its question."""
+    response_column: str = "response"
+
+
+class RunSolutions(Settings):
+    """The right greedy solutions of another model: the output directory of its run."""
+
+    type: Literal["run"] = "run"
+    path: Path
+    model: str | None = None
+    """Where that model is now, for its tokenizer; default: the name in the run's manifest."""
+    revision: str | None = None
+
+
+SolutionSource = Annotated[FileSolutions | RunSolutions, Field(discriminator="type")]

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from cruxtune.errors import RecipeError
-from cruxtune.recipe.references import Rules, rules_behind
+from cruxtune.recipe.references import Rules
 from cruxtune.recipe.rules import ComparedTokens, Selection
 from cruxtune.recipe.training import TrainSection
+from cruxtune.recipe.uses import Use, rules_behind
 
 Teacher = tuple[str, int]
 """A method and a seed."""
@@ -26,7 +27,7 @@ def teachers_of(rules: Rules, train: TrainSection) -> list[Teacher]:
 def selections_behind(method: str, rules: Rules, train: TrainSection) -> Rules:
     """All that a method is trained on, what that is made of, and what its teachers are trained on."""
     used: set[str] = set()
-    for name, rule in _trained_on(method, rules, train):
+    for name, rule, _ in _trained_on(method, rules, train):
         used.add(name)
         if teacher := _teacher(rule, rules, train):
             used |= selections_behind(teacher[0], rules, train).keys()
@@ -38,15 +39,15 @@ def _teachers_behind(
 ) -> Iterator[Teacher]:
     if name in path:
         raise RecipeError(f"select.{name} asks a model that is trained on it: {' → '.join((*path, name))}")
-    for _, rule in rules_behind(name, rules):
+    for _, rule, _ in rules_behind(name, rules):
         if teacher := _teacher(rule, rules, train):
-            for other in dict(_trained_on(teacher[0], rules, train)):
+            for other in dict.fromkeys(use.name for use in _trained_on(teacher[0], rules, train)):
                 if other in rules:
                     yield from _teachers_behind(other, rules, train, (*path, name))
             yield teacher
 
 
-def _trained_on(method: str, rules: Rules, train: TrainSection) -> Iterator[tuple[str, Selection]]:
+def _trained_on(method: str, rules: Rules, train: TrainSection) -> Iterator[Use]:
     """The selections of a method and of those whose checkpoints it starts from, and what they are made of."""
     for stage in train.line(method):
         yield from rules_behind(train.selection_of(stage), rules)

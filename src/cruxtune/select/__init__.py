@@ -8,9 +8,11 @@ from cruxtune.select.formula import evaluate, parse_formula
 from cruxtune.select.pieces import text_of, token_bytes, writes_from
 from cruxtune.select.places import first_tokens, stop_tokens
 from cruxtune.select.ranking import Mask, Scores, count_of_share, random_tokens, top_tokens
+from cruxtune.select.transfer import Coverage, transfer
 
 __all__ = [
     "Agreement",
+    "Coverage",
     "Evidence",
     "Mask",
     "Outcome",
@@ -32,6 +34,7 @@ __all__ = [
     "token_bytes",
     "token_classes",
     "top_tokens",
+    "transfer",
     "union",
     "writes_from",
 ]

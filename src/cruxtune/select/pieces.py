@@ -39,8 +39,14 @@ def shared_characters(pieces: Pieces) -> list[str]:
     >>> shared_characters(["né".encode()[:2], "né".encode()[2:], b" 5"])
     ['né', 'é', ' 5']
     """
-    text, owners = _owners(pieces)
-    return [text[owners[start] : owners[end - 1] + 1] if end > start else "" for start, end in _spans(pieces)]
+    text = text_of(pieces)
+    return [text[start:end] for start, end in character_spans(pieces)]
+
+
+def character_spans(pieces: Pieces) -> list[tuple[int, int]]:
+    """From where to where in the text each piece has a share in characters; (0, 0) where in none."""
+    _, owners = _owners(pieces)
+    return [(owners[start], owners[end - 1] + 1) if end > start else (0, 0) for start, end in _spans(pieces)]
 
 
 def writes_from(pieces: Pieces, character: int) -> list[bool]:

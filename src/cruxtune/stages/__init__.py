@@ -8,11 +8,13 @@
 
 from cruxtune.stages.annotate import annotate
 from cruxtune.stages.evaluate import evaluate
+from cruxtune.stages.gather import gather
 from cruxtune.stages.lint import lint
 from cruxtune.stages.plan import plan
 from cruxtune.stages.recheck import recheck
 from cruxtune.stages.relabel import relabel
 from cruxtune.stages.report import report
+from cruxtune.stages.sample import sample
 from cruxtune.stages.score import score
 from cruxtune.stages.select import select
 from cruxtune.stages.show import show
@@ -23,11 +25,13 @@ from cruxtune.stages.train import train
 __all__ = [
     "annotate",
     "evaluate",
+    "gather",
     "lint",
     "plan",
     "recheck",
     "relabel",
     "report",
+    "sample",
     "score",
     "select",
     "show",

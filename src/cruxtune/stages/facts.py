@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 
 from cruxtune.recipe.rules import StrictRule
+from cruxtune.recipe.uses import OWN_SETS, sets_of
 from cruxtune.stages.evaluate import BASE, evaluations
 from cruxtune.stages.runs import choice_of
+from cruxtune.stages.select import coverage_note
 from cruxtune.stages.shown import marking_rule
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import read_manifest
@@ -25,12 +27,14 @@ def read_facts(space: Workspace) -> list[tuple[str, str]]:
         ("mean length of a solution", f"{solved['mean_tokens']:.1f} tokens"),
         ("solutions annotated", _coverage(tried)),
         ("rollouts", f"{tried['num_rollouts']:,.0f} ({tried['num_rollout_tokens']:,.0f} tokens)"),
+        *((f"right solutions of {name}", _gathered(space, name)) for name in space.recipe.solutions),
         ("critical tokens marked by", _in_words(marking_rule(space.recipe))),
         *(
-            (f"share selected by {name}", f"{100 * share:.1f} %")
+            (f"share selected by {name}{_of_others(space, name)}", f"{100 * share:.1f} %")
             for name, share in read_shares(space).items()
         ),
         *((f"{method} was trained with", chosen) for method, chosen in _choices(space)),
+        *_transfers(space),
     ]
 
 
@@ -86,6 +90,24 @@ def _coverage(tried: Mapping[str, float]) -> str:
     sample = "" if covered == wanted else f" of {wanted:,.0f} (a random sample)"
     left_out = f"; {too_long:,.0f} longer than the engine's context left out" if too_long else ""
     return f"{covered - too_long:,.0f}{sample}{left_out}"
+
+
+def _gathered(space: Workspace, name: str) -> str:
+    counts = read_manifest(space.path("gather", name)).counts
+    return f"{counts['num_correct']:,.0f} of {counts['num_responses']:,.0f}"
+
+
+def _of_others(space: Workspace, name: str) -> str:
+    """On which solutions, where not on the greedy ones alone."""
+    sets = sets_of(name, space.recipe.select)
+    return "" if sets == OWN_SETS[:1] else f" ({', '.join(sets)})"
+
+
+def _transfers(space: Workspace) -> Iterator[tuple[str, str]]:
+    """What was carried over to other tokens."""
+    for name in space.recipe.select:
+        if note := coverage_note(read_manifest(space.path("select", name)).counts):
+            yield f"carried over by {name}", note
 
 
 def _in_words(rule: StrictRule) -> str:

@@ -7,6 +7,7 @@ from cruxtune.report.content import Content
 from cruxtune.stages.annotate import annotate_manifest
 from cruxtune.stages.evaluate import directory_of, evaluate_manifest, evaluations
 from cruxtune.stages.facts import read_facts, read_loss_curves, read_method_shares, read_selections
+from cruxtune.stages.gather import gather_manifest
 from cruxtune.stages.results import baseline_of, make_rows, pass_curves, read_all_scores
 from cruxtune.stages.sample import sample_manifest
 from cruxtune.stages.select import select_manifest
@@ -40,6 +41,7 @@ def report_manifest(space: Workspace) -> Manifest:
         space.path("solve"): solve_manifest(space),
         **({space.path("sample"): sample_manifest(space)} if recipe.sample.num_tries else {}),
         space.path("annotate"): annotate_manifest(space),
+        **{space.path("gather", name): gather_manifest(space, name) for name in recipe.solutions},
         **{space.path("select", name): select_manifest(space, name) for name in recipe.select},
         **{directory_of(space, item): evaluate_manifest(space, item) for item in evaluations(recipe)},
     }

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from cruxtune.errors import SelectionError
 from cruxtune.models import load_tokenizer
 from cruxtune.recipe.rules import TaggedTokens
+from cruxtune.recipe.uses import sets_of
 from cruxtune.records import Completion, Solution, TokenIds
-from cruxtune.stages.evidence import annotated_solutions
+from cruxtune.stages.solution_sets import read_set
 from cruxtune.stages.workspace import Workspace
 from cruxtune.store import read_records
 
@@ -18,20 +18,24 @@ ANSWER = "<Answer>{}</Answer>"
 
 
 class Texts:
-    """What the weights of selections belong to, read when it is first asked for."""
+    """What the weights of selections belong to; each set of solutions is read once."""
 
     def __init__(self, space: Workspace) -> None:
         self._space = space
+        self._sets: dict[str, list[Solution]] = {}
 
     def of(self, selection: str) -> list[Solution]:
-        """The annotated solutions, or what `select` made of them for this selection."""
-        if isinstance(self._space.recipe.select[selection], TaggedTokens):
+        """The solutions of a selection, or what `select` made of them for it."""
+        rules = self._space.recipe.select
+        if isinstance(rules[selection], TaggedTokens):
             return list(read_records(self._space.path("select", selection), Solution))
-        return self._annotated
+        return [solution for name in sets_of(selection, rules) for solution in self.in_set(name)]
 
-    @cached_property
-    def _annotated(self) -> list[Solution]:
-        return annotated_solutions(self._space)
+    def in_set(self, name: str) -> list[Solution]:
+        """The solutions of one set, as they are."""
+        if name not in self._sets:
+            self._sets[name] = read_set(self._space, name)
+        return self._sets[name]
 
 
 def rewrite(space: Workspace, solutions: Sequence[Solution]) -> list[Solution]:

@@ -9,6 +9,7 @@ from cruxtune.models import ModelFiles
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.sweep import Trial
 from cruxtune.recipe.training import LOGGING, TrainSettings
+from cruxtune.recipe.uses import OWN_SETS, sets_of
 from cruxtune.stages.select import select_manifest
 from cruxtune.stages.solve import solve_manifest
 from cruxtune.stages.workspace import Workspace
@@ -148,10 +149,9 @@ def _run(space: Workspace, method: str, seed: int, settings: TrainSettings, tria
 
 
 def _inputs(space: Workspace, run: Run) -> dict[Path, Manifest]:
-    inputs = {
-        space.path("solve"): solve_manifest(space),
-        space.path("select", run.selection): select_manifest(space, run.selection),
-    }
+    inputs = {space.path("select", run.selection): select_manifest(space, run.selection)}
+    if OWN_SETS[0] in sets_of(run.selection, space.recipe.select):
+        inputs[space.path("solve")] = solve_manifest(space)
     if run.before:
         inputs[run.before.directory(space)] = train_manifest(space, run.before)
     return inputs

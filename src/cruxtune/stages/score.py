@@ -1,36 +1,48 @@
-"""Score: the numbers on response tokens that selections ask of a model: attention, log-probabilities."""
+"""Score: numbers on response tokens that selections ask of a model: attention, log-probability, entropy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from cruxtune.errors import ModelError
 from cruxtune.models import ModelFiles, find_model, load_tokenizer
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
-from cruxtune.recipe.references import rules_behind
-from cruxtune.recipe.rules import AttentionTokens, ComparedTokens, Selection
+from cruxtune.recipe.rules import (
+    AttentionTokens,
+    ComparedTokens,
+    EntropyTokens,
+    LowConfidenceTokens,
+    Selection,
+)
 from cruxtune.recipe.teachers import find_teacher
-from cruxtune.records import Solution, TokenScores
-from cruxtune.stages.annotate import annotate_manifest
-from cruxtune.stages.evidence import annotated_solutions
+from cruxtune.recipe.uses import rules_behind
+from cruxtune.records import Origin, Solution, TokenScores
+from cruxtune.stages.solution_sets import read_set, set_inputs
 from cruxtune.stages.workspace import StageResult, Workspace, identity_of
 from cruxtune.store import Manifest, StageWriter, is_complete, parts_of, require_intact
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from cruxtune.engines.statistics import Statistic
+    from cruxtune.engines import statistics
+
+
+GREEDY = str(Origin.GREEDY)
+
+Statistic = Literal["attention", "logprobs", "entropy"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """One number a token: the attention that it gets in the base model, or its log-probability in another."""
+    """One number a token of some solutions."""
 
+    statistic: Statistic
+    solutions: str = GREEDY
     model: str | None = None
-    """None for attention in the base model."""
+    """None is the base model."""
     revision: str | None = None
 
     def files(self, space: Workspace) -> ModelFiles:
@@ -44,9 +56,11 @@ class Scoring:
         return ModelFiles(self.model, directory / "model")
 
     def directory(self, space: Workspace) -> Path:
-        """Named by the weights: the same model elsewhere is the same model."""
-        weights = identity_of(self.files(space)).weights_sha256
-        return space.path("score", f"logprobs-{weights[:12]}" if self.model else "attention")
+        """Log-probabilities are named by the weights: the same model elsewhere is the same model."""
+        name: str = self.statistic
+        if self.statistic == "logprobs":
+            name += f"-{identity_of(self.files(space)).weights_sha256[:12]}"
+        return space.path("score", *([] if self.solutions == GREEDY else [self.solutions]), name)
 
 
 def score(recipe: Recipe) -> StageResult:
@@ -60,33 +74,48 @@ def score(recipe: Recipe) -> StageResult:
     wanted = {directory: score_manifest(space, scoring) for directory, scoring in scorings.items()}
     missing = [directory for directory in scorings if not is_complete(directory, wanted[directory])]
     if missing:
-        solutions = annotated_solutions(space)
+        read = cache(partial(read_set, space))
         for directory in missing:
             with StageWriter(directory, wanted[directory]) as writer:
-                _write(space, scorings[directory], writer, solutions)
+                _write(space, scorings[directory], writer, read(scorings[directory].solutions))
     return StageResult(tuple(scorings), tuple(missing))
 
 
 def scorings_behind(recipe: Recipe, name: str) -> list[Scoring]:
     """What a selection needs from models."""
-    found = (_scoring_of(rule) for _, rule in rules_behind(name, recipe.select))
-    return list(dict.fromkeys(scoring for scoring in found if scoring))
+    found = (
+        scoring
+        for _, rule, sets in rules_behind(name, recipe.select)
+        for one in sets
+        for scoring in scorings_of(rule, one)
+    )
+    return list(dict.fromkeys(found))
+
+
+def scorings_of(rule: Selection, solutions: str) -> list[Scoring]:
+    """What a rule needs of models on one set of solutions; the base's view of greedy ones is evidence."""
+    is_seen = solutions == GREEDY
+    match rule:
+        case AttentionTokens():
+            return [Scoring("attention", solutions)]
+        case EntropyTokens():
+            return [] if is_seen else [Scoring("entropy", solutions)]
+        case LowConfidenceTokens():
+            return [] if is_seen else [Scoring("logprobs", solutions)]
+        case ComparedTokens():
+            own = [] if is_seen else [Scoring("logprobs", solutions)]
+            return [Scoring("logprobs", solutions, rule.model, rule.revision), *own]
+    return []
 
 
 def score_manifest(space: Workspace, scoring: Scoring) -> Manifest:
     """What a directory of scores must have been made from; raises where the models' tokens differ."""
-    settings = {"model": space.numerics(), "score": {"statistic": "attention"}}
-    if scoring.model:
+    settings: dict[str, Any] = {"model": space.numerics(), "score": {"statistic": scoring.statistic}}
+    if scoring.statistic == "logprobs":
         files = scoring.files(space)
         require_same_tokens(space, files)
-        identity = identity_of(files)
-        settings["score"] = {"statistic": "logprobs", "weights_sha256": identity.weights_sha256}
-    return space.manifest("score", settings, inputs={space.path("annotate"): annotate_manifest(space)})
-
-
-def scoring_of(rule: AttentionTokens | ComparedTokens) -> Scoring:
-    """What a selection needs from a model."""
-    return Scoring(rule.model, rule.revision) if isinstance(rule, ComparedTokens) else Scoring()
+        settings["score"]["weights_sha256"] = identity_of(files).weights_sha256
+    return space.manifest("score", settings, set_inputs(space, [scoring.solutions]))
 
 
 def require_same_tokens(space: Workspace, other: ModelFiles) -> None:
@@ -108,15 +137,13 @@ def _have_same_tokens(one: ModelFiles, other: ModelFiles, trust_remote_code: boo
     return bool(first == second)
 
 
-def _scoring_of(rule: Selection) -> Scoring | None:
-    return scoring_of(rule) if isinstance(rule, AttentionTokens | ComparedTokens) else None
-
-
 def _write(space: Workspace, scoring: Scoring, writer: StageWriter, solutions: Sequence[Solution]) -> None:
     parts = list(parts_of(solutions, space.recipe.solve.part_size))
     missing, num_done = writer.missing_parts(parts, TokenScores)
     model, statistic = _open(space, scoring)
-    with progress_bar(f"score {writer.directory.name}", len(solutions), num_done) as bar:
+    with progress_bar(
+        f"score {space.name_of(writer.directory)}".replace("score/", ""), len(solutions), num_done
+    ) as bar:
         for index, part in missing:
             records = []
             for solution in part:
@@ -127,16 +154,21 @@ def _write(space: Workspace, scoring: Scoring, writer: StageWriter, solutions: S
     writer.finish({"num_solutions": len(solutions)})
 
 
-def _open(space: Workspace, scoring: Scoring) -> "tuple[PreTrainedModel, Statistic]":
+def _open(space: Workspace, scoring: Scoring) -> "tuple[PreTrainedModel, statistics.Statistic]":
     from cruxtune.engines.loading import load_model
-    from cruxtune.engines.statistics import attention_received, token_logprobs
+    from cruxtune.engines.statistics import attention_received, token_entropies, token_logprobs
 
     settings = space.recipe.model
     model = load_model(
         scoring.files(space),
         dtype=settings.dtype,
         device=space.recipe.engine.device,
-        attn_implementation=settings.attn_implementation if scoring.model else "eager",
+        attn_implementation="eager" if scoring.statistic == "attention" else settings.attn_implementation,
         trust_remote_code=settings.trust_remote_code,
     )
-    return model, token_logprobs if scoring.model else attention_received
+    measures: dict[str, statistics.Statistic] = {
+        "attention": attention_received,
+        "logprobs": token_logprobs,
+        "entropy": token_entropies,
+    }
+    return model, measures[scoring.statistic]

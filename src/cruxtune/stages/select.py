@@ -1,25 +1,26 @@
 """Select: loss weights for every solution under every rule of the recipe. No model is run."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from cruxtune.errors import SelectionError
 from cruxtune.recipe import Recipe
-from cruxtune.recipe.references import rules_behind
-from cruxtune.recipe.rules import TaggedTokens
+from cruxtune.recipe.rules import Selection, TaggedTokens, TransferredTokens
+from cruxtune.recipe.sources import RunSolutions
+from cruxtune.recipe.uses import Use, rules_behind, sets_of
 from cruxtune.records import Solution, TokenWeights
-from cruxtune.stages.annotate import annotate_manifest
-from cruxtune.stages.evidence import annotated_solutions
 from cruxtune.stages.material import Material
-from cruxtune.stages.rewriting import rewrite
+from cruxtune.stages.other_run import OtherRun
+from cruxtune.stages.rewriting import Texts, rewrite
 from cruxtune.stages.score import score_manifest, scorings_behind
-from cruxtune.stages.weigh import Weigher, Weights
+from cruxtune.stages.solution_sets import set_inputs
+from cruxtune.stages.weigh import Weigher, by_solution
 from cruxtune.stages.workspace import StageResult, Workspace
-from cruxtune.store import Manifest, StageWriter, is_complete, read_records, require_same
+from cruxtune.store import Manifest, StageWriter, is_complete, read_manifest, read_records, require_same
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +41,20 @@ def select(recipe: Recipe) -> StageResult:
             _warn_of_stop_tokens(name, weighed.counts)
             _write(space.path("select", name), wanted[name], weighed)
     directories = {name: space.path("select", name) for name in wanted}
-    return StageResult(tuple(directories.values()), tuple(directories[name] for name in missing))
+    made = tuple(directories[name] for name in missing)
+    return StageResult(tuple(directories.values()), made, _note(made))
 
 
 def select_manifest(space: Workspace, name: str) -> Manifest:
     """What a directory of weights must have been made from."""
     recipe = space.recipe
-    (_, rule), *others = rules_behind(name, recipe.select)
-    settings = {"rule": rule.model_dump(mode="json")}
+    first, *others = rules_behind(name, recipe.select)
+    settings: dict[str, Any] = {"rule": first.rule.model_dump(mode="json")}
     if others:
-        settings["uses"] = {used: other.model_dump(mode="json") for used, other in others}
-    inputs = {space.path("annotate"): annotate_manifest(space)}
+        settings["uses"] = {use.name: use.rule.model_dump(mode="json") for use in others}
+    if digests := dict(_digests_elsewhere(recipe, [first, *others])):
+        settings["elsewhere"] = digests
+    inputs = set_inputs(space, dict.fromkeys(one for use in [first, *others] for one in use.sets))
     for scoring in scorings_behind(recipe, name):
         inputs[scoring.directory(space)] = score_manifest(space, scoring)
     return space.manifest("select", settings, inputs)
@@ -80,26 +84,57 @@ class _Weighed:
     weights: list[TokenWeights]
     counts: dict[str, float]
     rewritten: Sequence[Solution]
-    """The solutions themselves where they are not the annotated ones."""
+    """The solutions themselves where they are not as they were."""
 
 
 def _weigh(space: Workspace, names: Sequence[str]) -> dict[str, _Weighed]:
-    rules, solutions = space.recipe.select, annotated_solutions(space)
-    tagged = [name for name in names if isinstance(rules[name], TaggedTokens)]
-    rewritten = rewrite(space, solutions) if tagged else []
-    weigher, other = (Weigher(rules, Material(space, texts)) for texts in (solutions, rewritten))
+    rules, texts = space.recipe.select, Texts(space)
+    original = cache(lambda sets: Material(space, {name: texts.in_set(name) for name in sets}))
+    rewritten = cache(lambda sets: Material(space, {one: rewrite(space, texts.in_set(one)) for one in sets}))
+    weighers = {False: Weigher(rules, original), True: Weigher(rules, rewritten)}
     found = {}
     for name in names:
-        texts = rewritten if name in tagged else solutions
-        weights = _by_solution(texts, (other if name in tagged else weigher).weigh(name))
-        found[name] = _Weighed(weights, _counts(texts, weights), rewritten if name in tagged else ())
+        rule, sets = rules[name], sets_of(name, rules)
+        is_tagged = isinstance(rule, TaggedTokens)
+        material = (rewritten if is_tagged else original)(sets)
+        rows = by_solution(material.solutions, weighers[is_tagged].weigh(name))
+        weights = [TokenWeights(id, row.tolist()) for id, row in rows.items()]
+        counts = _counts(material.solutions, weights) | _coverage_counts(rule, material)
+        found[name] = _Weighed(weights, counts, material.solutions if is_tagged else ())
     return found
 
 
-def _by_solution(solutions: Sequence[Solution], weights: Weights) -> list[TokenWeights]:
-    ends = np.cumsum([len(solution.completion.token_ids) for solution in solutions])
-    rows = np.split(weights, ends[:-1])
-    return [TokenWeights(s.id, row.tolist()) for s, row in zip(solutions, rows, strict=True)]
+def coverage_note(counts: Mapping[str, float]) -> str:
+    """How far a selection was carried over to other tokens, in words; empty where it wasn't."""
+    if "num_source_characters" not in counts:
+        return ""
+    wanted, covered, extra = (counts[f"num_{what}_characters"] for what in ("source", "covered", "extra"))
+    return f"{covered:,.0f} of {wanted:,.0f} chosen characters are in selected tokens, and {extra:,.0f} more"
+
+
+def _note(made: Sequence[Path]) -> str:
+    notes = {path.name: coverage_note(read_manifest(path).counts) for path in made}
+    return "\n          ".join(f"select.{name}: {note}" for name, note in notes.items() if note)
+
+
+def _digests_elsewhere(recipe: Recipe, uses: Iterable[Use]) -> Iterator[tuple[str, str]]:
+    """Of weights that are taken from other runs."""
+    for use in uses:
+        if isinstance(use.rule, TransferredTokens):
+            source = recipe.solutions[use.sets[0]]
+            assert isinstance(source, RunSolutions)
+            yield f"{use.sets[0]}/{use.rule.selection}", OtherRun(source).digest_of(use.rule.selection)
+
+
+def _coverage_counts(rule: Selection, material: Material) -> dict[str, float]:
+    coverage = material.transferred(rule.selection)[1] if isinstance(rule, TransferredTokens) else None
+    if coverage is None:
+        return {}
+    return {
+        "num_source_characters": coverage.num_selected,
+        "num_covered_characters": coverage.num_covered,
+        "num_extra_characters": coverage.num_extra,
+    }
 
 
 def _counts(solutions: Sequence[Solution], weights: Sequence[TokenWeights]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from cruxtune.errors import ArtifactError
@@ -15,7 +16,18 @@ from cruxtune.store.schema import from_table, schema_of, to_table
 
 R = TypeVar("R")
 
-VERBS = ("solve", "sample", "annotate", "score", "select", "sweep", "train", "evaluate", "report")
+VERBS = (
+    "solve",
+    "sample",
+    "annotate",
+    "gather",
+    "score",
+    "select",
+    "sweep",
+    "train",
+    "evaluate",
+    "report",
+)
 
 
 class StageWriter:
@@ -139,6 +151,17 @@ def read_records(directory: Path, record_type: type[R]) -> Iterator[R]:
     for part in read_manifest(directory).parts:
         if part.file.startswith(f"{table_name(record_type)}-"):
             yield from _read_part(directory / part.file, part, record_type)
+
+
+def read_column(directory: Path, record_type: Any, column: str) -> Iterator[Any]:
+    """One column of all records of a type, for those who need no more."""
+    for part in read_manifest(directory).parts:
+        if part.file.startswith(f"{table_name(record_type)}-"):
+            _require_unchanged(directory / part.file, part)
+            schema = schema_of(record_type)
+            yield from read_parquet(directory / part.file, pa.schema([schema.field(column)]))[
+                column
+            ].to_pylist()
 
 
 def require_intact(directory: Path) -> None:
