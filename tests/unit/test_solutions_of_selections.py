@@ -4,7 +4,9 @@ import pytest
 
 from cruxtune.errors import RecipeError
 from cruxtune.recipe import load_recipe
-from cruxtune.recipe.uses import sets_of
+from cruxtune.recipe.uses import rules_on_evidence, sets_of
+from cruxtune.stages.changes import Changes
+from cruxtune.stages.shown import marking_rule
 
 SETS = (
     "sample.num_tries=2",
@@ -72,3 +74,10 @@ def test_sampled_solutions_are_asked_for_before_they_are_trained_on():
 def test_names_of_the_models_own_solutions_are_taken():
     with pytest.raises(RecipeError, match=r"solutions\.sampled: these are the model's own"):
         load_recipe("tiny", ["solutions={sampled={type='file', path='x.jsonl'}}"])
+
+
+def test_rules_on_the_evidence_of_others_mark_nothing_of_the_models_own():
+    recipe = load("mine={type='strict', k=5, solutions='other'}", "own={type='strict', k=2}")
+    rules = {"mine": recipe.select["mine"], "own": recipe.select["own"]}
+    assert list(rules_on_evidence(rules)) == ["own"] == list(Changes(rules).deciding_rules)
+    assert marking_rule(recipe.model_copy(update={"select": rules})).k == 2

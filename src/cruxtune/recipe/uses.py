@@ -46,6 +46,15 @@ def rules_behind(name: str, rules: Rules) -> Iterator[Use]:
             yield Use(str(term), built_in_here(term, name, rules), formula_sets(name, rules))
 
 
+def rules_on_evidence(rules: Rules) -> dict[str, Selection]:
+    """Those under [select] that ask the evidence on the model's own greedy solutions."""
+    return {
+        name: rule
+        for name, rule in rules.items()
+        if isinstance(rule, AlternativesRule) and OWN_SETS[0] in sets_of(name, rules)
+    }
+
+
 def require_apart(name: str, rules: Rules) -> None:
     """Raises where a selection mixes rewritten solutions with what is known of the original ones."""
     (_, rule, _), *others = rules_behind(name, rules)

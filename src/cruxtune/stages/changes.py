@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from cruxtune.recipe.rules import AlternativesRule, Selection
+from cruxtune.recipe.rules import Selection
+from cruxtune.recipe.uses import rules_on_evidence
 from cruxtune.records import Grade, Verdict
 from cruxtune.select import Agreement, Evidence, bootstrap_interval
 from cruxtune.stages.weigh import by_alternatives
@@ -42,7 +43,7 @@ class Changes:
     @property
     def deciding_rules(self) -> dict[str, Selection]:
         """The rules that look at the evidence."""
-        return {name: rule for name, rule in self.rules.items() if isinstance(rule, AlternativesRule)}
+        return rules_on_evidence(self.rules)
 
     def as_json(self) -> dict[str, Any]:
         """All numbers, for programs."""

@@ -6,6 +6,7 @@ from itertools import islice
 from cruxtune.counterfactual import Task
 from cruxtune.recipe import Recipe
 from cruxtune.recipe.rules import StrictRule
+from cruxtune.recipe.uses import rules_on_evidence
 from cruxtune.records import Criticality, Rollout
 from cruxtune.report.content import ShownAlternative, ShownSolution, ShownToken
 from cruxtune.select import gather_evidence, strict
@@ -23,7 +24,7 @@ def shown_solutions(space: Workspace) -> Iterator[ShownSolution]:
 
 def marking_rule(recipe: Recipe) -> StrictRule:
     """The recipe's first Strict rule; Strict-k over all of the evidence where it has none."""
-    rules = [rule for rule in recipe.select.values() if isinstance(rule, StrictRule)]
+    rules = [rule for rule in rules_on_evidence(recipe.select).values() if isinstance(rule, StrictRule)]
     return rules[0] if rules else StrictRule(k=recipe.annotate.k)
 
 
