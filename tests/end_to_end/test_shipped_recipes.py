@@ -105,6 +105,7 @@ def test_all_methods_are_compared_on_the_tiny_model(tmp_path):
         "problems.num_problems=18",
         "validation.num_problems=2",
         "sweep.methods=['cft']",
+        "sample.num_tries=4",
         "annotate.num_solutions=4",
         "train.seeds=[0]",
         "train.num_epochs=1",
