@@ -25,16 +25,20 @@ from transformers import (
 from cruxtune.counterfactual import Annotator, Task, alternatives
 from cruxtune.engines import Decoding, Fork, continue_branches
 from cruxtune.engines.loading import load_both
-from cruxtune.engines.reference import ReferenceEngine
-from cruxtune.engines.trunk import TrunkEngine, products, trunk_or_reference
-from cruxtune.engines.trunk import kernel as kernel_module
+from cruxtune.engines.reference import ReferenceEngine, inspect_logits
+from cruxtune.engines.trunk import TrunkEngine, compiling, products, trunk_or_reference
 from cruxtune.engines.trunk.attention import attend, attend_plainly, join
 from cruxtune.engines.trunk.capacity import PassSize
-from cruxtune.engines.trunk.kernel import RowPlaces, row_kernel
+from cruxtune.engines.trunk.compiling import kernels
+from cruxtune.engines.trunk.drafts import DraftIndex
 from cruxtune.engines.trunk.padded import PaddedCache
 from cruxtune.engines.trunk.paged import PagedCache, Pages
 from cruxtune.engines.trunk.products import Products, has_onednn
+from cruxtune.engines.trunk.rows import RowPlaces
 from cruxtune.engines.trunk.run import Run
+from cruxtune.engines.trunk.shared import SharedTrunks
+from cruxtune.engines.trunk.stem import TrunkStem
+from cruxtune.engines.trunk.trunks import TiledTrunks
 from cruxtune.errors import ModelError
 from cruxtune.models import find_model
 from cruxtune.problems import PromptEncoder
@@ -479,9 +483,9 @@ def test_the_kernel_of_rows_gives_what_the_definition_says(kv_heads, dim, value_
     keys, values = torch.randn(6, page, kv_heads, dim), torch.randn(6, page, kv_heads, value_dim)
     query = torch.randn(heads, 4, dim)
     key, value = torch.randn(kv_heads, 4, dim), torch.randn(kv_heads, 4, value_dim)
-    kernel = row_kernel()
-    assert kernel is not None
-    out, lse = kernel.attend(query, key, value, keys, values, RowPlaces(row, column, table), 0.3)
+    found = kernels()
+    assert found is not None
+    out, lse = found.rows.attend(query, key, value, keys, values, RowPlaces(row, column, table), 0.3)
     for token, (own, last) in enumerate(zip(row, column, strict=True)):
         seen = [table[own][at // page] * page + at % page for at in range(last + 1)]
         flat_keys, flat_values = keys.reshape(-1, kv_heads, dim), values.reshape(-1, kv_heads, value_dim)
@@ -497,10 +501,35 @@ def test_the_kernel_of_rows_gives_what_the_definition_says(kv_heads, dim, value_
         assert torch.allclose(lse[token], whole[1].reshape(heads), atol=1e-5)
 
 
+@needs_compiler
+@pytest.mark.parametrize(("kv_heads", "dim"), [(4, 8), (2, 32), (1, 64), (2, 128), (2, 12)])
+def test_the_kernel_of_trunks_gives_what_the_definition_says(kv_heads, dim):
+    """Tokens of two trunks in any order, more than a tile has, that see from one key to several blocks."""
+    torch.manual_seed(0)
+    heads, num_tokens, rng = 4, 45, np.random.default_rng(0)
+    stems = np.array([trunk_of(n, kv_heads, dim) for n in (150, 9)])
+    owner = rng.integers(0, 2, num_tokens)
+    prefix = np.where(owner == 0, rng.integers(1, 151, num_tokens), rng.integers(1, 10, num_tokens))
+    query = 3 * torch.randn(num_tokens, heads, dim).transpose(0, 1)
+    compiled = kernels()
+    assert compiled is not None
+    found = TiledTrunks(compiled.trunks, stems[owner], prefix).attend(1, query, dim**-0.5)
+    expected = SharedTrunks(stems[owner], prefix).attend(1, query, dim**-0.5)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5, check_stride=False)
+
+
+def trunk_of(num_tokens: int, kv_heads: int, dim: int) -> TrunkStem:
+    """Of two layers and nothing but noise."""
+    keys, values = ([torch.randn(1, kv_heads, num_tokens, dim) for _ in range(2)] for _ in ("keys", "values"))
+    inspection = inspect_logits(torch.randn(1, 9), torch.tensor([4]), 2)
+    return TrunkStem([], [4], inspection, keys, values, DraftIndex([4], 9))
+
+
 def test_without_a_compiler_there_is_no_kernel(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CC", "no-such-compiler")
-    assert row_kernel.__wrapped__() is None
+    assert kernels.__wrapped__() is None
     assert "no kernel for attention" in caplog.text and "install a C compiler" in caplog.text
     assert not list(tmp_path.rglob("*.so"))
 
@@ -509,7 +538,7 @@ def test_without_a_compiler_there_is_no_kernel(monkeypatch, tmp_path, caplog):
 @pytest.mark.parametrize("damage", [b"no library", None])
 def test_a_damaged_library_is_made_again(monkeypatch, tmp_path, damage):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    library = kernel_module._library()
+    library = compiling._library()
     library.unlink()
     if damage is None:
         empty = tmp_path / "empty.c"
@@ -517,7 +546,7 @@ def test_a_damaged_library_is_made_again(monkeypatch, tmp_path, damage):
         subprocess.run(["cc", "-shared", "-fPIC", str(empty), "-o", str(library)], check=True)
     else:
         library.write_bytes(damage)
-    row_kernel.__wrapped__()  # a library without the function stays loaded in this process
+    kernels.__wrapped__()  # a library without the function stays loaded in this process
     assert b"attend_rows" in library.read_bytes()
 
 
@@ -530,8 +559,8 @@ def test_without_a_home_there_is_no_kernel(monkeypatch, caplog, named):
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(kernel_module.Path, "home", no_home)
-    assert row_kernel.__wrapped__() is None
+    monkeypatch.setattr(compiling.Path, "home", no_home)
+    assert kernels.__wrapped__() is None
     assert "Could not determine home directory" in caplog.text
 
 
@@ -539,9 +568,9 @@ def test_a_source_that_does_not_compile_is_no_obstacle(monkeypatch, tmp_path, ca
     broken = tmp_path / "rows.c"
     broken.write_text("int attend_rows(", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(kernel_module, "SOURCE", broken)
-    assert kernel_module.row_kernel.__wrapped__() is None
-    assert not list(tmp_path.rglob("rows-*"))
+    monkeypatch.setattr(compiling, "SOURCES", (broken,))
+    assert kernels.__wrapped__() is None
+    assert not list(tmp_path.rglob("*.so"))
 
 
 def test_the_fast_kernel_gives_what_the_definition_says():

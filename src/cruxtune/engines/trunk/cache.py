@@ -78,6 +78,17 @@ class Cache(Protocol):
 
 
 @runtime_checkable
+class Trunks(Protocol):
+    """The trunks that the tokens of a pass share."""
+
+    def attend(
+        self, layer: int, query: Float[Tensor, "heads tokens dim"], scale: float
+    ) -> tuple[Float[Tensor, "tokens heads value_dim"], Float[Tensor, "tokens heads"]]:
+        """Attention of one layer to the trunks, and the log of its normaliser."""
+        ...
+
+
+@runtime_checkable
 class Memory(Protocol):
     """What caches are made in: no more of it than the device has free."""
 
@@ -87,6 +98,10 @@ class Memory(Protocol):
 
     def new_cache(self, stem: TrunkStem, num_rows: int, num_tokens: int) -> Any:
         """A cache for rows that will probably have so many tokens."""
+        ...
+
+    def trunks(self, stems: np.ndarray, prefix: Int[np.ndarray, " tokens"]) -> Trunks:
+        """What tokens see of their trunks; `prefix` says how far."""
         ...
 
     def clear(self) -> None:

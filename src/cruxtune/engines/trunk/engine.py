@@ -22,9 +22,9 @@ from cruxtune.engines.trunk.capacity import (
     good_number_of_tokens,
     is_out_of_memory,
 )
+from cruxtune.engines.trunk.compiling import kernels, suits
 from cruxtune.engines.trunk.drafts import DraftIndex
 from cruxtune.engines.trunk.endings import Endings
-from cruxtune.engines.trunk.kernel import row_kernel, suits
 from cruxtune.engines.trunk.padded import PaddedMemory
 from cruxtune.engines.trunk.paged import PagedMemory, num_pages
 from cruxtune.engines.trunk.products import Products
@@ -55,7 +55,7 @@ class TrunkEngine(ReferenceEngine):
         self.max_tokens = max_tokens or good_number_of_tokens(model.device)
         self._memory_share = MEMORY_SHARE * memory_share
         is_fast = with_kernel and suits(model)
-        self._kernel = row_kernel() if is_fast else None
+        self._kernels = kernels() if is_fast else None
         self._products = Products(model).by_onednn if is_fast else nullcontext
         self.num_forwarded = 0
         """Tokens that went through the model for branches: what drafting and sharing are measured by."""
@@ -111,9 +111,9 @@ class TrunkEngine(ReferenceEngine):
     def new_memory(self, max_new_tokens: int) -> Memory:
         """For the keys and values of branches that write no more than so many tokens."""
         limit = int(self._memory_share * free_bytes(self.model.device))
-        if self._kernel is None:
+        if self._kernels is None:
             return PaddedMemory(limit)
-        return PagedMemory(self._kernel, limit, self.max_tokens * num_pages(max_new_tokens))
+        return PagedMemory(self._kernels, limit, self.max_tokens * num_pages(max_new_tokens))
 
     def _logits(self, ids: Tensor, positions: Tensor, step: Step, last: int = 0) -> Tensor:
         """Of the `last` tokens, of all if 0."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cruxtune.engines.trunk.attention import attend, hide
 from cruxtune.engines.trunk.cache import Places, Removal, bytes_per_token
+from cruxtune.engines.trunk.shared import SharedTrunks
 from cruxtune.engines.trunk.stem import TrunkStem
 
 CLEAN = 16
@@ -178,6 +179,9 @@ class PaddedMemory:
         whole = self._lent.pop(block.data_ptr())
         self.num_lent -= whole.nbytes
         self._free[whole.numel(), whole.dtype].append(whole)
+
+    def trunks(self, stems: np.ndarray, prefix: Int[np.ndarray, " tokens"]) -> SharedTrunks:
+        return SharedTrunks(stems, prefix)
 
     def clear(self) -> None:
         """Leave what is not lent to the system."""

@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cruxtune.engines.trunk.cache import Places, Removal, bytes_per_token
-from cruxtune.engines.trunk.kernel import RowKernel, RowPlaces
+from cruxtune.engines.trunk.cache import Places, Removal, Trunks, bytes_per_token
+from cruxtune.engines.trunk.compiling import Kernels
+from cruxtune.engines.trunk.rows import RowKernel, RowPlaces
+from cruxtune.engines.trunk.shared import SharedTrunks
 from cruxtune.engines.trunk.stem import TrunkStem
+from cruxtune.engines.trunk.trunks import WIDEST, TiledTrunks
 
 PAGE = 16
 """Tokens in a page."""
@@ -49,8 +52,8 @@ class Pages:
 class PagedMemory:
     """The pages of a run, made for the first solution."""
 
-    def __init__(self, kernel: RowKernel, limit: int, most_pages: int) -> None:
-        self._kernel = kernel
+    def __init__(self, kernels: Kernels, limit: int, most_pages: int) -> None:
+        self._kernels = kernels
         self._limit = limit
         """Bytes."""
         self._most_pages = most_pages
@@ -63,7 +66,14 @@ class PagedMemory:
 
     def new_cache(self, stem: TrunkStem, num_rows: int, num_tokens: int) -> "PagedCache":
         """A cache for rows that will probably have so many tokens."""
-        return PagedCache(self._kernel, self._pages_for(stem), num_rows, num_pages(num_tokens))
+        return PagedCache(self._kernels.rows, self._pages_for(stem), num_rows, num_pages(num_tokens))
+
+    def trunks(self, stems: np.ndarray, prefix: Int[np.ndarray, " tokens"]) -> Trunks:
+        """What tokens see of their trunks: by the kernel, unless their heads are too wide for it."""
+        like: TrunkStem = stems[0]
+        if max(like.keys[0].shape[3], like.values[0].shape[3]) > WIDEST:
+            return SharedTrunks(stems, prefix)
+        return TiledTrunks(self._kernels.trunks, stems, prefix)
 
     def clear(self) -> None:
         """Leave all pages to the system: no row is under way."""

@@ -2,7 +2,7 @@
  *
  * Such products are limited by reading the keys and values once; a general kernel spends several times that on
  * starting thousands of tiny matrix products. Keys and values lie in pages of `page` tokens, which a table names
- * for each row. The definition is `attend_plainly` in attention.py; kernel.py compiles and calls this file.
+ * for each row. The definition is `attend_plainly` in attention.py; compiling.py compiles this file and rows.py calls it.
  */
 #include <math.h>
 #include <stdint.h>

@@ -140,7 +140,7 @@ class Run:
         """One pass over all rows; returns the lengths that they had before."""
         num_free = self._size.now - sum(map(len, self._cohorts))
         draft = longest_draft(self._cohorts, num_free, self._model.max_draft)
-        step = BranchPass([Block(cohort, draft) for cohort in self._cohorts])
+        step = BranchPass([Block(cohort, draft) for cohort in self._cohorts], self._memory)
         best = self._model.forward(step)
         before = [cohort.length for cohort in self._cohorts]
         step.accept(best.cpu().numpy())

@@ -8,10 +8,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cruxtune.engines.trunk.attention import join
-from cruxtune.engines.trunk.cache import Places
+from cruxtune.engines.trunk.cache import Memory, Places
 from cruxtune.engines.trunk.cohort import Cohort
 from cruxtune.engines.trunk.drafts import NOWHERE
-from cruxtune.engines.trunk.shared import SharedTrunks
 
 
 def wanted_drafts(cohort: Cohort) -> Int[np.ndarray, " rows"]:
@@ -61,8 +60,9 @@ class Block:
 class BranchPass:
     """The step that forwards the blocks of several cohorts, one after the other."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(self, blocks: Sequence[Block], memory: Memory) -> None:
         self._blocks = blocks
+        self._memory = memory
         self._sizes = [block.num_tokens for block in blocks]
 
     def inputs(self, device: torch.device) -> tuple[Int[Tensor, "1 tokens"], Int[Tensor, "1 tokens"]]:
@@ -71,7 +71,7 @@ class BranchPass:
             block.cohort.cache.prepare(Places(block.columns, block.is_used))
         stems = np.concatenate([block.cohort.stems[block.rows] for block in self._blocks])
         prefix = np.concatenate([block.cohort.prefix[block.rows] for block in self._blocks])
-        self._trunks = SharedTrunks(stems, prefix)
+        self._trunks = self._memory.trunks(stems, prefix)
         token_ids = np.concatenate([block.token_ids for block in self._blocks])
         positions = np.concatenate([block.positions for block in self._blocks])
         return (

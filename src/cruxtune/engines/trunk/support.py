@@ -59,8 +59,9 @@ def _try_out(engine: TrunkEngine) -> str | None:
     words = [i for i in range(engine.vocabulary) if i not in engine.stop_token_ids][:12]
     stem = engine.open_stem(words[:4], words[4:], 2)
     fork = Fork(stem, Branch(position=2, rank=2, token_id=words[6], probability=0.0))
-    cohort = Cohort([fork], [len(words)], START_DRAFT, engine.new_memory(len(words) + START_DRAFT))
-    found = engine.logits(BranchPass([Block(cohort, START_DRAFT)])).float()
+    memory = engine.new_memory(len(words) + START_DRAFT)
+    cohort = Cohort([fork], [len(words)], START_DRAFT, memory)
+    found = engine.logits(BranchPass([Block(cohort, START_DRAFT)], memory)).float()
     ids = torch.tensor([words], device=engine.model.device)
     wanted = engine.model(ids, use_cache=False).logits[0, 6 : 7 + START_DRAFT].float()
     difference = float((found - wanted).abs().max() / wanted.std())
