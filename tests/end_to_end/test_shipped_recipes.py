@@ -30,8 +30,8 @@ ARCHITECTURES = {
     "paper/llama3.1-8b": "llama",
     "paper/olmo2-7b": "olmo2",
 }
-SHORT = ("validation.num_problems=2", "solve.max_new_tokens=24", "evaluate.max_new_tokens=8")
-NUM_PROBLEMS = 120
+SHORT = ("validation.num_problems=2", "solve.max_new_tokens=32", "evaluate.max_new_tokens=8")
+NUM_PROBLEMS = 240
 
 
 def test_the_paper_has_a_recipe_a_model():
@@ -76,6 +76,7 @@ def dry_run(request, tmp_path, tokenizer) -> list[str]:
     solutions = list(read_records(solved.result.directories[0], Solution))
     answers = {questions()[int(s.problem_id.rpartition("/")[2])]: s.grade.answer for s in solutions}
     numbers = [(question, answer) for question, answer in answers.items() if answer and answer.isdigit()]
+    assert len(numbers) >= 10, f"the random model writes too few numbers: {len(numbers)}"
     write_problems(tmp_path, dict(numbers[:10]))
     benchmarks = [f"evaluate.benchmarks.{b}.path={tmp_path / f'{b}.jsonl'}" for b in ("gsm8k", "math")]
     return [name, *where, *benchmarks, f"output_dir={tmp_path / 'out'}"]
@@ -124,7 +125,7 @@ def test_all_methods_are_compared_on_the_tiny_model(tmp_path):
 
 
 def write_model(kind: str, directory: Path, tokenizer) -> None:
-    """Every tenth token ends a text, so that some of them end, and with a number in them."""
+    """Every twentieth token or so ends a text, so that some of them end, and with a number in them."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         kind,
@@ -134,13 +135,16 @@ def write_model(kind: str, directory: Path, tokenizer) -> None:
         eos_token_id=tokenizer.eos_token_id,
     )
     model = AutoModelForCausalLM.from_config(config)
-    model.generation_config.eos_token_id = [tokenizer.eos_token_id, *range(100, len(tokenizer), 10)]
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, *range(100, len(tokenizer), 20)]
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
 
 
 def questions() -> list[str]:
-    return [f"Tom has {number} pens. How many?" for number in range(NUM_PROBLEMS)]
+    return [
+        f"Tom has {number} pens, {number % 7} of them {number * 37}. How many?"
+        for number in range(NUM_PROBLEMS)
+    ]
 
 
 def write_problems(folder: Path, answers: dict[str, str]) -> None:
