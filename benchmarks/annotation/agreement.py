@@ -1,9 +1,12 @@
 """Whether all ways gave the same: labels must not differ, single branches may (at near-ties)."""
 
+import os.path
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import ne
 
 from annotation.job import Outcome
+from cruxtune.records import TokenIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,8 @@ class Agreement:
     num_differing: int
     num_compared: int
     """Branches that both continued."""
+    differing: tuple[str, ...] = ()
+    """Those that became something else: solution, position, rank and the first token that differs."""
 
     def __str__(self) -> str:
         labels = {True: "the same labels", False: "OTHER LABELS", None: "no labels"}[self.has_same_labels]
@@ -31,9 +36,20 @@ def compare(outcomes: Mapping[str, Outcome]) -> list[Agreement]:
 
 def agreement(method: str, outcome: Outcome, reference: Outcome) -> Agreement:
     shared = outcome.completions.keys() & reference.completions.keys()
-    differing = sum(outcome.completions[name] != reference.completions[name] for name in shared)
+    pairs = {name: (outcome.completions[name], reference.completions[name]) for name in sorted(shared)}
+    differing = tuple(f"{name} {first_difference(*pair)}" for name, pair in pairs.items() if ne(*pair))
     has_both = outcome.labels is not None and reference.labels is not None
-    return Agreement(method, outcome.labels == reference.labels if has_both else None, differing, len(shared))
+    labels = outcome.labels == reference.labels if has_both else None
+    return Agreement(method, labels, len(differing), len(shared), differing)
+
+
+def first_difference(one: TokenIds, other: TokenIds) -> int:
+    """The number of tokens before it.
+
+    >>> first_difference([5, 6, 7], [5, 6, 8]), first_difference([5], [5, 6])
+    (2, 1)
+    """
+    return len(os.path.commonprefix([one, other]))
 
 
 def require_same_labels(agreements: Iterable[Agreement]) -> None:
