@@ -1,6 +1,5 @@
 """Whether all ways gave the same: labels must not differ, single branches may (at near-ties)."""
 
-import os.path
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import ne
@@ -49,7 +48,8 @@ def first_difference(one: TokenIds, other: TokenIds) -> int:
     >>> first_difference([5, 6, 7], [5, 6, 8]), first_difference([5], [5, 6])
     (2, 1)
     """
-    return len(os.path.commonprefix([one, other]))
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def require_same_labels(agreements: Iterable[Agreement]) -> None:

@@ -5,19 +5,21 @@ import re
 from collections.abc import Callable, Mapping
 
 from cruxtune.errors import RecipeError
-from cruxtune.recipe.rules import (
-    AllTokens,
+from cruxtune.recipe.counted import (
     AttentionTokens,
-    ClassTokens,
     CountedTokens,
     EntropyTokens,
+    LowConfidenceTokens,
+    RandomTokens,
+)
+from cruxtune.recipe.rules import (
+    AllTokens,
+    ClassTokens,
     FormulaTokens,
     GradedRule,
     JoinedTokens,
     KeyTokens,
-    LowConfidenceTokens,
     PrefixTokens,
-    RandomTokens,
     Selection,
     StopTokens,
     StrictRule,

@@ -1,43 +1,23 @@
 """Selections: which rule writes the loss weights. By `type`; a plain string is a formula, a list joins."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 
-from cruxtune.errors import SelectionError
-from cruxtune.recipe.settings import Name, Seed, Settings
+from cruxtune.recipe.counted import (
+    AttentionTokens,
+    EntropyTokens,
+    ExcessLossTokens,
+    LowConfidenceTokens,
+    RandomTokens,
+    ScoreTokens,
+)
+from cruxtune.recipe.rule import FormulaText, Rule, parsed
+from cruxtune.recipe.settings import Name, Settings
 from cruxtune.select.classes import TokenClass
-from cruxtune.select.formula import parse_formula
 
 Rank = Annotated[int, Field(ge=2)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
-
-
-def _parsed(text: str) -> str:
-    try:
-        parse_formula(text)
-    except SelectionError as error:
-        raise ValueError(str(error)) from error
-    return text
-
-
-FormulaText = Annotated[str, Field(max_length=1000)]
-
-
-def _alone(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-SetNames = Annotated[tuple[Name, ...], BeforeValidator(_alone), Field(min_length=1)]
-"""`greedy`, `sampled`, names under [solutions]: one, or a list."""
-
-
-class Rule(Settings):
-    """A selection among the tokens of some solutions."""
-
-    solutions: SetNames | None = None
-    """Which ones; when absent, those of the selections that it names, else the greedy ones."""
 
 
 class AllTokens(Rule):
@@ -72,79 +52,6 @@ class GradedRule(AlternativesRule):
     type: Literal["graded"] = "graded"
 
 
-class CountedTokens(Rule):
-    """Exactly as many tokens as are asked for: those of another selection, or a share of all."""
-
-    match: FormulaText | None = None
-    """The selection, or a formula, whose count is matched, to the token."""
-    share: Share | None = None
-    """Of all tokens, instead of `match`."""
-
-    @field_validator("match")
-    @classmethod
-    def _match_parses(cls, text: str | None) -> str | None:
-        return text if text is None else _parsed(text)
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.match is None) == (self.share is None):
-            raise ValueError("give `match` (a selection whose count is matched) or `share`, one of the two")
-        return self
-
-
-class RandomTokens(CountedTokens):
-    """As many random response tokens as another selection takes, over the whole set."""
-
-    type: Literal["random"] = "random"
-    seed: Seed = 0
-
-
-class RankedTokens(CountedTokens):
-    """The tokens of the highest score; of equal scores the earlier ones."""
-
-    per: Literal["set", "response"] = "set"
-    """Whether tokens are counted and ranked over the whole set or in each response."""
-
-
-class EntropyTokens(RankedTokens):
-    """Where the base model's next-token distribution has the highest entropy."""
-
-    type: Literal["entropy"] = "entropy"
-
-
-class LowConfidenceTokens(RankedTokens):
-    """The tokens to which the base model gives the lowest probability."""
-
-    type: Literal["low_confidence"] = "low_confidence"
-
-
-class AttentionTokens(RankedTokens):
-    """The tokens that receive the most attention from later response tokens, over all heads and layers."""
-
-    type: Literal["attention"] = "attention"
-
-
-class ComparedTokens(RankedTokens):
-    """The tokens to which another model, of the same tokenizer, gives another probability than the base."""
-
-    model: str
-    """A run of this recipe, such as `cft-seed0`, which is then trained first; a directory, such as the
-    `model/` of a checkpoint elsewhere; or a Hub id."""
-    revision: str | None = None
-
-
-class ScoreTokens(ComparedTokens):
-    """The highest P_model − P_base: with a CFT checkpoint as `model`, the paper's s_t (section 5.1)."""
-
-    type: Literal["score"] = "score"
-
-
-class ExcessLossTokens(ComparedTokens):
-    """The highest loss of the base minus loss of a reference model (Rho-1, Lin et al., 2024)."""
-
-    type: Literal["excess_loss"] = "excess_loss"
-
-
 class ClassTokens(Rule):
     """All tokens of one class (appendix C.2); `number` gives the paper's SFT-Number (C.3)."""
 
@@ -177,7 +84,7 @@ class FormulaTokens(Rule):
     type: Literal["formula"] = "formula"
     formula: FormulaText
 
-    _parses = field_validator("formula")(_parsed)
+    _parses = field_validator("formula")(parsed)
 
 
 class TaggedTokens(Rule):
@@ -187,7 +94,7 @@ class TaggedTokens(Rule):
     tokens: FormulaText = "all"
     """A formula that asks the rewritten text alone: `all`, or `key` for what follows `</Thinking>`."""
 
-    _parses = field_validator("tokens")(_parsed)
+    _parses = field_validator("tokens")(parsed)
 
 
 class TransferredTokens(Rule):

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from cruxtune.recipe.counted import RankedTokens
 from cruxtune.recipe.references import Rules
-from cruxtune.recipe.rules import AlternativesRule, RankedTokens, Selection, TransferredTokens
+from cruxtune.recipe.rules import AlternativesRule, Selection, TransferredTokens
 from cruxtune.recipe.sources import RunSolutions, SolutionSource
 from cruxtune.recipe.uses import OWN_SETS, Sets, formula_sets, sets_of
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from cruxtune.errors import RecipeError
+from cruxtune.recipe.counted import ComparedTokens
 from cruxtune.recipe.references import Rules
-from cruxtune.recipe.rules import ComparedTokens, Selection
+from cruxtune.recipe.rules import Selection
 from cruxtune.recipe.training import TrainSection
 from cruxtune.recipe.uses import Use, rules_behind
 

@@ -4,15 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cruxtune.errors import RecipeError
+from cruxtune.recipe.counted import RankedTokens
 from cruxtune.recipe.references import Rules, built_in_here, referred, terms_in
-from cruxtune.recipe.rules import (
-    AlternativesRule,
-    FormulaTokens,
-    JoinedTokens,
-    RankedTokens,
-    Selection,
-    TaggedTokens,
-)
+from cruxtune.recipe.rules import AlternativesRule, FormulaTokens, JoinedTokens, Selection, TaggedTokens
 from cruxtune.records import Origin
 
 Sets = tuple[str, ...]

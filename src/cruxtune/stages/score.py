@@ -10,13 +10,8 @@ from cruxtune.errors import ModelError
 from cruxtune.models import ModelFiles, find_model, load_tokenizer
 from cruxtune.progress import progress_bar
 from cruxtune.recipe import Recipe
-from cruxtune.recipe.rules import (
-    AttentionTokens,
-    ComparedTokens,
-    EntropyTokens,
-    LowConfidenceTokens,
-    Selection,
-)
+from cruxtune.recipe.counted import AttentionTokens, ComparedTokens, EntropyTokens, LowConfidenceTokens
+from cruxtune.recipe.rules import Selection
 from cruxtune.recipe.teachers import find_teacher
 from cruxtune.recipe.uses import rules_behind
 from cruxtune.records import Origin, Solution, TokenScores

@@ -7,24 +7,26 @@ import numpy as np
 from jaxtyping import Float
 
 from cruxtune.errors import SelectionError
+from cruxtune.recipe.counted import (
+    AttentionTokens,
+    ComparedTokens,
+    CountedTokens,
+    EntropyTokens,
+    LowConfidenceTokens,
+    RandomTokens,
+    RankedTokens,
+    ScoreTokens,
+)
 from cruxtune.recipe.references import built_in, referred
 from cruxtune.recipe.rules import (
     AllTokens,
     AlternativesRule,
-    AttentionTokens,
     ClassTokens,
-    ComparedTokens,
-    CountedTokens,
-    EntropyTokens,
     FormulaTokens,
     GradedRule,
     JoinedTokens,
     KeyTokens,
-    LowConfidenceTokens,
     PrefixTokens,
-    RandomTokens,
-    RankedTokens,
-    ScoreTokens,
     Selection,
     StopTokens,
     StrictRule,

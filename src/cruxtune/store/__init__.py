@@ -9,17 +9,8 @@ from cruxtune.store.manifest import (
     installed_versions,
 )
 from cruxtune.store.parts import num_items, parts_of, read_part, read_part_table
-from cruxtune.store.stage import (
-    StageWriter,
-    forget_other,
-    holds,
-    is_complete,
-    read_column,
-    read_manifest,
-    read_records,
-    require_intact,
-    require_same,
-)
+from cruxtune.store.reading import read_column, read_manifest, read_records, require_intact
+from cruxtune.store.stage import StageWriter, forget_other, holds, is_complete, require_same
 
 __all__ = [
     "Journal",

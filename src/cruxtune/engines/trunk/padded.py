@@ -180,8 +180,7 @@ class PaddedMemory:
         self.num_lent -= whole.nbytes
         self._free[whole.numel(), whole.dtype].append(whole)
 
-    def trunks(self, stems: np.ndarray, prefix: Int[np.ndarray, " tokens"]) -> SharedTrunks:
-        return SharedTrunks(stems, prefix)
+    trunks = SharedTrunks
 
     def clear(self) -> None:
         """Leave what is not lent to the system."""
