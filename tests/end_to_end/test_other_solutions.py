@@ -213,3 +213,25 @@ def test_responses_on_held_out_problems_are_left_out(finished, small, tmp_path, 
     gathered = {s.problem_id for s in read_records(recipe.output_dir / "gather" / "web", Solution)}
     assert len(held_out) == 5 and len(gathered) == 19 and not gathered & held_out
     assert "5 of web are on problems that [validation] holds out: left out" in caplog.text
+
+
+def test_a_held_out_question_under_another_id_is_left_out_too(small, tmp_path):
+    rows = [
+        {"id": f"{copy}{n}", "question": f"{n} + 1?", "answer": str(n + 1)} for copy in "ab" for n in range(4)
+    ]
+    told = [{"problem": row["id"], "response": f"The answer is {row['answer']}."} for row in rows]
+    for name, found in (("problems", rows), ("web", told)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
+    recipe = small(
+        f"problems={{type='file', path='{tmp_path / 'problems.jsonl'}', id_column='id'}}",
+        f"solutions.web={{type='file', path='{tmp_path / 'web.jsonl'}'}}",
+        "validation={num_problems=2}",
+        f"output_dir={tmp_path / 'mine'}",
+        "select={web={type='all', solutions='web'}}",
+        "train.selections=['web']",
+    )
+    gather(recipe)
+    asked = {problem.id: problem.question for problem in Workspace(recipe).problems(recipe.problems)}
+    gathered = [asked[s.problem_id] for s in read_records(recipe.output_dir / "gather" / "web", Solution)]
+    held_out = {problem.question for problem in Workspace(recipe).validation_problems}
+    assert len(held_out) == 2 and len(gathered) == 4 and not held_out & set(gathered)

@@ -73,9 +73,8 @@ def _gather(space: Workspace, name: str, wanted: Manifest, verifier: Verifier) -
 
 def _read_training(space: Workspace, name: str, encoder: Encoder) -> list[Response]:
     """Without those on problems that are held out."""
-    held_out = {problem.id for problem in space.validation_problems}
     responses = _read(space, name, encoder)
-    kept = [response for response in responses if response.problem.id not in held_out]
+    kept = [response for response in responses if response.problem.id not in space.held_out_ids]
     if left := len(responses) - len(kept):
         logger.warning("%d of %s are on problems that [validation] holds out: left out", left, name)
     return kept

@@ -55,13 +55,13 @@ def missing_runs(space: Workspace, runs: Sequence[Run]) -> list[Run]:
 
 def examples_of(space: Workspace, runs: Collection[Run]) -> dict[Run, list[Example]]:
     """What each run trains on, checked to be what it can be trained on."""
-    texts, held_out = Texts(space), {problem.id for problem in space.validation_problems}
+    texts = Texts(space)
     found: dict[tuple[str, int], list[Example]] = {}
     for run in runs:
         key = run.selection, run.settings.max_length
         if key not in found:
             solutions = texts.of(run.selection)
-            if leaked := [s.problem_id for s in solutions if s.problem_id in held_out]:
+            if leaked := [s.problem_id for s in solutions if s.problem_id in space.held_out_ids]:
                 raise ArtifactError(
                     f"{len(leaked)} solutions, the first of {leaked[0]}, are of problems that [validation] "
                     "holds out: they must not be trained on"

@@ -73,6 +73,12 @@ class Workspace:
         return self._split[1]
 
     @cached_property
+    def held_out_ids(self) -> frozenset[str]:
+        """Of all problems that ask what [validation] holds out, under whatever id."""
+        trained = {problem.id for problem in self.training_problems}
+        return frozenset(p.id for p in self.problems(self.recipe.problems)) - trained
+
+    @cached_property
     def _split(self) -> tuple[list[Problem], list[Problem]]:
         problems, section = self.problems(self.recipe.problems), self.recipe.validation
         return hold_out(problems, section.num_problems, section.seed) if section else (problems, [])
