@@ -190,6 +190,10 @@ def test_a_finished_stage_of_other_settings_is_refused_before_anything_is_traine
     ("settings", "expected"),
     [
         ("lora={target_modules=['query']}", r"lora\.target_modules names \['query'\], which the model"),
+        (
+            "lora={target_modules=['mlp']}",
+            r"lora\.target_modules names \['mlp'\].*linear layers or embeddings",
+        ),
         ("lora={target_modules=['lm_head']}", "embeddings and head share their weights"),
         ("report_to=['wandbb']", "train.report_to names wandbb: transformers knows"),
         ("max_length=20", "longer than train.max_length = 20"),

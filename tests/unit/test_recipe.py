@@ -402,6 +402,7 @@ def test_a_grid_varies_any_setting_and_keeps_the_others():
             [SWEEP, "sweep.grid={learning_rat=[1]}"],
             "sweep.grid: unknown key `learning_rat`: did you mean `le",
         ),
+        ([SWEEP, "sweep.grid={}"], "should have at least 1 item"),
         ([SWEEP, "sweep.grid={learning_rate=[-1]}"], "sweep.grid: `learning_rate`: Input should be greater"),
         ([SWEEP, "sweep.grid={report_to=[['wandb']]}"], "sweep.grid varies report_to, which changes no resu"),
         ([SWEEP, "sweep.grid={learning_rate=[1, 1]}"], "sweep.grid has a point twice"),

@@ -32,7 +32,7 @@ class ValidationSection(Settings):
 class SweepSection(Settings):
     """Settings of training that are tried for each method; what is best on the held-out problems is taken."""
 
-    grid: Literal["paper"] | dict[str, Values] = "paper"
+    grid: Literal["paper"] | Annotated[dict[str, Values], Field(min_length=1)] = "paper"
     """Values by setting, each with each; `paper`: batch sizes of 16, 32, 128 with learning rates of 2e-6,
     5e-6, 2e-5, or with LoRA 2e-5, 5e-5, 2e-4."""
     methods: tuple[str, ...] | None = None

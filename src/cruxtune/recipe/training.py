@@ -1,6 +1,6 @@
 """How checkpoints are made: the settings of a run, methods that differ in some of them, the section."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -25,7 +25,7 @@ class LoraSection(Settings):
     r: PositiveInt = 16
     alpha: PositiveInt = 32
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
 
 
 class TrainSettings(Settings):

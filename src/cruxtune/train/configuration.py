@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from trl import SFTConfig  # type: ignore[attr-defined]
 
 from cruxtune.errors import RecipeError
@@ -16,6 +17,7 @@ from cruxtune.train.loggers import known_loggers
 NAMES = ("activation_checkpointing", "gradient_checkpointing")
 CHECKPOINTING = next(name for name in NAMES if name in SFTConfig.__dataclass_fields__)
 """What this version of transformers calls it."""
+ADAPTABLE = (torch.nn.Linear, torch.nn.Embedding, Conv1D)
 
 
 def training_arguments(
@@ -83,13 +85,24 @@ def _tied(model: PreTrainedModel) -> set[str]:
     return {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if module in ends}
 
 
+def _adaptable(model: PreTrainedModel) -> set[str]:
+    """Names of the modules that an adapter can lie on."""
+    kinds: dict[str, set[bool]] = {}
+    for name, module in model.named_modules():
+        kinds.setdefault(name.rsplit(".", 1)[-1], set()).add(isinstance(module, ADAPTABLE))
+    return {name for name, are_adaptable in kinds.items() if all(are_adaptable)}
+
+
 def lora_config(settings: LoraSection, model: PreTrainedModel) -> LoraConfig:
     """peft's configuration; module names that the model does not have are refused."""
     targets: Any = settings.target_modules
     if not isinstance(targets, str):
-        names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
-        if missing := [target for target in targets if target not in names]:
-            raise RecipeError(f"train.lora.target_modules names {missing}, which the model does not have")
+        adaptable = _adaptable(model)
+        if missing := [target for target in targets if target not in adaptable]:
+            raise RecipeError(
+                f"train.lora.target_modules names {missing}, which the model does not have as linear "
+                f"layers or embeddings: {', '.join(sorted(adaptable))} are"
+            )
         if shared := sorted(set(targets) & _tied(model)):
             raise RecipeError(
                 f"train.lora.target_modules names {shared}, but embeddings and head share their weights: "
