@@ -56,6 +56,20 @@ def test_every_step_has_a_line_and_every_fifth_a_measurement(tmp_path):
     assert lines[10]["entropy_weighted"] != lines[0]["entropy_weighted"]
 
 
+def test_a_step_tells_of_its_tokens_however_it_is_cut_up(tmp_path):
+    """Micro-batches of many weighted tokens, of one, and of none."""
+    rows = [[1.0] * 5, [0.0] * 4 + [1.0], [0.0] * 5, [1.0] * 3 + [0.0] * 2]
+    examples = [Example(e.input_ids, [0.0, 0.0, *row], 2) for e, row in zip(EXAMPLES, rows, strict=False)]
+    told = []
+    for size in (1, 2, 4):
+        trainer = trainer_of(model_of(), examples, tmp_path / str(size), micro_batch_size=size)
+        trainer.train()
+        told.append([trainer.state.log_history[0][name] for name in ("entropy", "mean_token_accuracy")])
+    expected = plainly_measured(examples)
+    assert told[2] == pytest.approx([expected["entropy_weighted"], expected["accuracy_weighted"]], rel=1e-4)
+    assert told[0] == pytest.approx(told[2], rel=1e-4) and told[1] == pytest.approx(told[2], rel=1e-4)
+
+
 @pytest.mark.parametrize("objective", ["weighted", "eaft"])
 def test_measuring_changes_nothing(tmp_path, objective):
     settings = {"objective": objective, "lora": LoraSection(r=2, alpha=4, dropout=0.5)}

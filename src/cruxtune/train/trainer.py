@@ -30,6 +30,7 @@ class WeightedTrainer(SFTTrainer):
         with _head_out_of_sight(adapted):
             super().__init__(model=adapted, **others)
         self._objective = objective
+        self._sums = torch.zeros(3, device=self.accelerator.device)
         self.in_tiles = can_use_tiles(self.plain_model, self.is_sharded)
         self._scorer = Scorer(self.plain_model, self.in_tiles, objective.needs_top_entropy)
 
@@ -76,13 +77,20 @@ class WeightedTrainer(SFTTrainer):
         self._record(scores, targets)
         return (loss, scores) if return_outputs else loss
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """With the means over all tokens of the step, of all micro-batches and processes."""
+        if "loss" in logs:
+            entropy, is_top1, count = self.accelerator.gather(self._sums[None]).sum(0).tolist()
+            self._sums = torch.zeros_like(self._sums)
+            if count:
+                self.note({"entropy": entropy / count, "mean_token_accuracy": is_top1 / count})
+        super().log(logs, start_time)
+
     def _record(self, scores: TokenScores, targets: Targets) -> None:
-        """Entropy and accuracy on the tokens that are trained on, for trl's log."""
+        """Entropy and accuracy on the tokens that are trained on, summed up for the log."""
         trained = targets.weights != 0
-        mode = "train" if self.model and self.model.training else "eval"
-        count = _or_one(trained.sum())
-        self._metrics[mode]["entropy"].append((scores.entropy[trained].sum() / count).item())
-        self._metrics[mode]["mean_token_accuracy"].append((scores.is_top1[trained].sum() / count).item())
+        found = (scores.entropy[trained], scores.is_top1[trained], trained)
+        self._sums = self._sums.to(trained.device) + torch.stack([part.sum().float() for part in found])
 
 
 @contextmanager
