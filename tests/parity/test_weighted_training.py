@@ -171,7 +171,10 @@ def test_two_processes_train_as_one(tmp_path):
         )
     for run in sorted(path.name for path in (tmp_path / "1").iterdir()):
         logs = [(tmp_path / count / run / "steps.jsonl").read_text().splitlines() for count in ("1", "2")]
-        losses = [[json.loads(line)["loss"] for line in log] for log in logs]
+        losses, entropies = (
+            [[json.loads(line)[name] for line in log] for log in logs] for name in ("loss", "entropy")
+        )
+        assert entropies[1] == pytest.approx(entropies[0], rel=1e-5)
         assert losses[1] == pytest.approx(losses[0], rel=1e-3) and len(losses[0]) == 4, run
         weights = [load_file(tmp_path / count / run / "model" / "model.safetensors") for count in ("1", "2")]
         for name, value in weights[0].items():

@@ -17,6 +17,7 @@ from trl import SFTTrainer  # type: ignore[attr-defined]
 from cruxtune.train.batching import Targets, find_targets
 from cruxtune.train.normalising import Row
 from cruxtune.train.objective import Objective, TokenScores, weighted_nll
+from cruxtune.train.sampling import NOTHING, EvenSampler, num_fillers
 from cruxtune.train.scoring import Scorer, can_use_tiles
 
 
@@ -49,6 +50,14 @@ class WeightedTrainer(SFTTrainer):
         """Put measurements into the log of the step."""
         for name, value in measured.items():
             self._metrics["train"][name].append(value)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EvenSampler:
+        """All rows once an epoch, however many processes share them."""
+        rows: Any = self.train_dataset
+        return EvenSampler(len(rows) - 1, self._num_fillers(len(rows) - 1), self.args.data_seed or 0)
+
+    def _num_fillers(self, num_rows: int) -> int:
+        return num_fillers(num_rows, self.args.per_device_train_batch_size, self.accelerator.num_processes)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
         """The denominator of an optimizer step: that of all its micro-batches on all ranks."""
@@ -107,9 +116,9 @@ def _head_out_of_sight(model: Any) -> Iterator[None]:
 
 
 def to_dataset(rows: Sequence[Row]) -> Dataset:
-    """The rows that WeightedTrainer reads."""
+    """The rows that WeightedTrainer reads, and one of nothing behind them."""
     names = [field.name for field in fields(Row)]
-    return Dataset.from_dict({name: [getattr(row, name) for row in rows] for name in names})
+    return Dataset.from_dict({name: [getattr(row, name) for row in [*rows, NOTHING]] for name in names})
 
 
 def _or_one(weight: Tensor) -> Tensor:
