@@ -22,6 +22,8 @@ def test_sound_weights_give_nothing_to_say():
     [
         ({}, "has no weights"),
         ({"a": [1.0, 1.0]}, "has 3 tokens but 2 weights"),
+        ({"a": [0.0, 0.0]}, "has 3 tokens but 2 weights"),
+        ({"a": []}, "has 3 tokens but 0 weights"),
         ({"a": [0.0, 0.0, 1.0, 1.0, 1.0]}, "has 3 tokens but 5 weights"),
         ({"a": [1.0, float("nan"), 1.0]}, "negative or not a number"),
         ({"a": [1.0, -1.0, 1.0]}, "negative or not a number"),

@@ -72,7 +72,7 @@ def examine(
     misaligned: list[str] = []
     num_empty = num_prompt_tokens = num_stops_selected = 0
     for solution in solutions:
-        if solution.id in weights and not any(weights[solution.id]):
+        if _is_empty(solution, weights):
             num_empty += 1
             continue
         try:
@@ -94,3 +94,9 @@ def examine(
         num_stops=sum(solution.completion.has_stopped for solution in solutions),
         num_stops_selected=num_stops_selected,
     )
+
+
+def _is_empty(solution: Solution, weights: Mapping[str, Sequence[float]]) -> bool:
+    """Whether it has its weights, and all of them are 0."""
+    own = weights.get(solution.id, ())
+    return len(own) == len(solution.completion.token_ids) and not any(own)
