@@ -30,7 +30,7 @@ def by_set(examples: Sequence[Example]) -> list[Row]:
     """Every weight counts as much as any other of the whole set (CFT paper, eq. 8).
 
     A step holds some of the set's sequences: its denominator is what so many hold on average, and so
-    the mean over the steps of an epoch is eq. 8.
+    the mean over the steps of an epoch, each counted by its sequences, is eq. 8.
     """
     mean = sum(map(total_weight, examples)) / len(examples)
     return [Row(e.input_ids, e.loss_weights, mean) for e in examples]
