@@ -134,7 +134,7 @@ def differences(engine: ReferenceEngine, texts: Sequence[Text], expected, found)
 def engine_of(model, with_kernel: bool, **settings) -> TrunkEngine:
     """With either of the two ways to keep what branches write."""
     engine = TrunkEngine(model, words(), with_kernel=with_kernel, **settings)
-    assert type(engine.new_memory(9)).__name__ == ("PagedMemory" if with_kernel else "PaddedMemory")
+    assert type(engine.new_memory(9, 4)).__name__ == ("PagedMemory" if with_kernel else "PaddedMemory")
     return engine
 
 

@@ -1,17 +1,21 @@
 """What an engine elsewhere is asked to do: of what came back, nothing is asked for again."""
 
 import os
+import shutil
+import signal
+import sys
+import time
 
 import pytest
 
 from cruxtune.counterfactual import Evidence, Task
 from cruxtune.errors import ClusterError
-from cruxtune.models import ModelFiles
+from cruxtune.models import ModelFiles, find_model
 from cruxtune.recipe import parse_recipe
 from cruxtune.records import Position, Problem, Verdict
 from cruxtune.stages.cluster import OnRay
 from cruxtune.stages.jobs import AnnotateJob, PartJob
-from cruxtune.stages.processes import Shift
+from cruxtune.stages.processes import Shift, open_processes
 from cruxtune.stages.worker import take_device
 
 PROBLEM = Problem("s", "?", "3")
@@ -90,3 +94,40 @@ def test_workers_share_gpus_evenly_or_the_memory_of_the_machine(visible, num_wor
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         share = take_device(index, num_workers)
         assert (os.environ["CUDA_VISIBLE_DEVICES"], share) == expected[index]
+
+
+def open_pid_work(recipe, engine, verifier):
+    """Imported by the workers too."""
+    return lambda index, problems: [os.getpid()]
+
+
+@pytest.fixture
+def crew(tmp_path, tiny_files):
+    recipe = parse_recipe(RECIPE)
+    with open_processes(recipe, find_model(str(tiny_files)), 1) as crew:
+        yield crew
+
+
+def test_a_worker_that_died_while_nobody_spoke_to_it_is_replaced(crew, caplog):
+    ((_, [first]),) = crew.each(open_pid_work, [(0, [])])
+    os.kill(first, signal.SIGKILL)
+    time.sleep(0.5)
+    ((_, [second]),) = crew.each(open_pid_work, [(1, [])])
+    assert second != first and "a worker died before it had any work and is replaced" in caplog.text
+
+
+def test_a_mistake_in_the_parent_is_no_death_of_a_worker(crew):
+    def parts():
+        yield 0, []
+        raise FileNotFoundError("the journal is gone")
+
+    with pytest.raises(FileNotFoundError, match="the journal is gone"):
+        list(crew._run(open_pid_work, PartJob, parts(), 2))
+
+
+def test_workers_that_can_not_start_are_given_up_with_a_reason(crew, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(
+        ClusterError, match="the last one before it had any work: it ended with code 1"
+    ):
+        list(crew.each(open_pid_work, [(0, [])]))

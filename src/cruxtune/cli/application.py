@@ -38,7 +38,7 @@ WorkersOption = Annotated[
 
 RayOption = Annotated[
     bool,
-    typer.Option("--ray", help="Let actors of a Ray cluster do the work: see [cluster] of the recipe."),
+    typer.Option("--ray", help="Let actors of a Ray cluster do the work: see `cluster` in the recipe."),
 ]
 
 

@@ -72,7 +72,7 @@ def annotate(
 
 @app.command()
 def gather(recipe: RecipeArgument, overrides: Overrides = None) -> None:
-    """Verify the solutions of others under [solutions] and write them as the model's tokens."""
+    """Verify the solutions of others, `solutions` in the recipe, and write them as the model's tokens."""
     walk(recipe, overrides, "gather")
 
 

@@ -58,6 +58,8 @@ async def _ask(
     for num_left in reversed(range(num_retries + 1)):
         try:
             response = await http.request("POST" if body is not None else "GET", address, json=body)
+        except httpx2.UnsupportedProtocol as error:
+            raise ModelError(f"engine.url makes {address!r}, which is no address: {error}") from error
         except httpx2.TransportError as error:
             problem = f"can't reach {address} ({str(error) or type(error).__name__})"
         except (httpx2.InvalidURL, ValueError) as error:

@@ -1,5 +1,6 @@
 """A crew of processes of this machine, one engine each: small models keep every core busy that way."""
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -21,6 +22,9 @@ from cruxtune.stages.worker import Post
 
 logger = logging.getLogger(__name__)
 
+LAST_SECONDS = 10
+"""That a worker has left to end in, once it has hung up."""
+
 
 class Worker:
     """The parent's end of one process.
@@ -40,7 +44,12 @@ class Worker:
         )
         other.close()
         self.index = post.index
-        self.connection.send(post)
+        self.send(post)
+
+    def send(self, message: Any) -> None:
+        """Say something; where it is dead, its end of the line says so to the next who listens."""
+        with contextlib.suppress(ConnectionError):
+            self.connection.send(message)
 
     def kill(self) -> None:
         """End it, whatever it is doing."""
@@ -50,8 +59,12 @@ class Worker:
 
     @property
     def death(self) -> str:
-        """What it died of."""
-        code = self.process.wait()
+        """What it died of; one that only fell silent is killed."""
+        try:
+            code = self.process.wait(LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
         return f"killed by signal {-code}" if code < 0 else f"it ended with code {code}"
 
 
@@ -98,21 +111,21 @@ class OnProcesses:
 
     def _start(self, worker: Worker, shift: "Shift") -> None:
         self._running[worker] = shift
-        worker.connection.send((shift.open_work, type(shift.job)))
+        worker.send((shift.open_work, type(shift.job)))
 
     def _listen(self, worker: Worker) -> Iterator[Any]:
         """One message of a worker; one that is dead is replaced by another on the same shift."""
         shift = self._running[worker]
         try:
             kind, content = worker.connection.recv()
-            if kind == "next":
-                worker.connection.send(shift.next())
         except (EOFError, OSError):
             del self._running[worker]
             self._bury(worker, shift)
             self._start(self._new_worker(worker.index), shift.again())
             return
-        if kind == "piece":
+        if kind == "next":
+            worker.send(shift.next())
+        elif kind == "piece":
             yield shift.job.receive(content)
         elif kind == "done":
             self._idle.append(worker)
@@ -125,15 +138,15 @@ class OnProcesses:
     def _bury(self, worker: Worker, shift: "Shift") -> None:
         """Take note of a worker that died on a job; raises where too many did."""
         shift.job.num_deaths += 1
-        reason = worker.death
+        reason, where = worker.death, f"on {shift.job}" if shift.job.left else "before it had any work"
         worker.kill()
         if shift.job.num_deaths >= self._recipe.cluster.max_deaths:
             raise ClusterError(
-                f"{shift.job.num_deaths} workers died one after the other on {shift.job}, the last one so: "
+                f"{shift.job.num_deaths} workers died one after the other, the last one {where}: "
                 f"{reason}. What was found out before is kept. Out of memory is the usual reason: take fewer "
                 "--workers"
             )
-        logger.warning("a worker died on %s and is replaced: %s", shift.job, reason)
+        logger.warning("a worker died %s and is replaced: %s", where, reason)
 
     def _new_worker(self, index: int) -> Worker:
         return Worker(Post(self._recipe, self._files, index, self._num_workers))
@@ -181,9 +194,16 @@ def open_processes(recipe: Recipe, files: ModelFiles, num_workers: int) -> Itera
         crew.close()
 
 
+def _num_cores() -> int:
+    """That this process may use, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _environment(num_workers: int) -> dict[str, str]:
     """Modules are looked for where this process does; each worker computes on its share of the cores."""
-    threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
+    threads = max(1, _num_cores() // num_workers)
     return {
         "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",

@@ -21,6 +21,8 @@ class Shard:
     count: int
 
     def __post_init__(self) -> None:
+        if self.count < 1:
+            raise RecipeError(f"--shard {self.index}/{self.count}: there must be one shard or more")
         if not 0 <= self.index < self.count:
             raise RecipeError(
                 f"--shard {self.index}/{self.count}: of {self.count} shards the first is 0/{self.count}, "

@@ -5,6 +5,7 @@ import logging
 import logging.handlers
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,9 +33,21 @@ class Post:
     num_workers: int
 
 
+class Line(Connection):
+    """To the parent; threads that log and the one that works may speak at the same time."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._lock = threading.Lock()
+
+    def send(self, message: Any) -> None:
+        with self._lock:
+            super().send(message)
+
+
 def main(descriptor: int) -> None:
     """Do what comes in until the parent is gone."""
-    connection: Connection = Connection(descriptor)
+    connection = Line(descriptor)
     logging.getLogger().addHandler(_Reporter(connection))
     with contextlib.suppress(EOFError, ConnectionError):
         _serve(connection, connection.recv())

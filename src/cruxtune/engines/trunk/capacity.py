@@ -52,7 +52,7 @@ def good_number_of_tokens(device: torch.device) -> int:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether something failed for want of memory: torch has no error type of its own for that on a CPU."""
-    texts = ("not enough memory", "can't allocate memory", "out of memory")
+    texts = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        text in str(error) for text in texts
+        text in str(error).lower() for text in texts
     )

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from cruxtune.engines.trunk.capacity import is_out_of_memory
 from cruxtune.engines.trunk.rows import RowKernel
 from cruxtune.engines.trunk.trunks import TrunkKernel
 
@@ -49,7 +51,9 @@ def _load(library: Path) -> Kernels:
     """A file that is damaged is made again, once."""
     try:
         return Kernels(ctypes.CDLL(str(library)))
-    except (OSError, AttributeError):
+    except (OSError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
         library.unlink()
         return Kernels(ctypes.CDLL(str(_library())))
 
@@ -82,10 +86,10 @@ def _compile(compiler: str, library: Path) -> None:
         compiled = [Path(folder) / f"{source.stem}.o" for source in SOURCES]
         linked = Path(folder) / "kernels.so"
         commands = [
-            [compiler, *FLAGS, "-c", str(source), "-o", str(target)]
+            [*shlex.split(compiler), *FLAGS, "-c", str(source), "-o", str(target)]
             for source, target in zip(SOURCES, compiled, strict=True)
         ]
-        commands.append([compiler, "-shared", *map(str, compiled), "-o", str(linked), "-lm"])
+        commands.append([*shlex.split(compiler), "-shared", *map(str, compiled), "-o", str(linked), "-lm"])
         for command in commands:
             subprocess.run(command, check=True, capture_output=True, timeout=120)
         linked.replace(library)

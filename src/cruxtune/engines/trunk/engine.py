@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -92,7 +93,7 @@ class TrunkEngine(ReferenceEngine):
     def continue_forks(self, take: TakeFork, decoding: Decoding) -> Iterator[list[Continued]]:
         """Branches enter as there is room for them and leave as they end."""
         endings = Endings(self.tokenizer, self.stop_token_ids, self.vocabulary, decoding)
-        return Run(self, take, decoding, endings, lambda: self.new_memory(decoding.max_new_tokens)).steps()
+        return Run(self, take, decoding, endings, partial(self._memory_for, decoding.max_new_tokens)).steps()
 
     def forward(self, step: BranchPass) -> Int[Tensor, " tokens"]:
         """The most probable next token after each token of a pass."""
@@ -108,12 +109,18 @@ class TrunkEngine(ReferenceEngine):
     def complete(self, fork: Fork, ids: TokenIds, decoding: Decoding) -> Continued:
         return fork, finish(self.tokenizer, ids, self.stop_token_ids, decoding, fork.prefix)
 
-    def new_memory(self, max_new_tokens: int) -> Memory:
-        """For the keys and values of branches that write no more than so many tokens."""
+    def _memory_for(self, max_new_tokens: int, num_branches: int) -> Memory:
+        """Where memory ran out before, products are torch's: oneDNN takes its own, and crashes without."""
+        if num_branches < self.max_tokens:
+            self._products = nullcontext
+        return self.new_memory(max_new_tokens, num_branches)
+
+    def new_memory(self, max_new_tokens: int, num_branches: int) -> Memory:
+        """For the keys and values of so many branches that write no more than so many tokens."""
         limit = int(self._memory_share * free_bytes(self.model.device))
         if self._kernels is None:
             return PaddedMemory(limit)
-        return PagedMemory(self._kernels, limit, self.max_tokens * num_pages(max_new_tokens))
+        return PagedMemory(self._kernels, limit, num_branches * num_pages(max_new_tokens))
 
     def _logits(self, ids: Tensor, positions: Tensor, step: Step, last: int = 0) -> Tensor:
         """Of the `last` tokens, of all if 0."""

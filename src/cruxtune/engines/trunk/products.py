@@ -22,13 +22,16 @@ class Products:
     @contextmanager
     def by_onednn(self) -> Iterator[None]:
         """Within, the layers are computed by oneDNN; gradients are not."""
+        before = {layer: vars(layer).get("forward") for layer in self._forward_of}
         for layer, forward in self._forward_of.items():
             vars(layer)["forward"] = forward
         try:
             yield
         finally:
-            for layer in self._forward_of:
-                del vars(layer)["forward"]
+            for layer, own in before.items():
+                vars(layer)["forward"] = own
+                if own is None:
+                    del vars(layer)["forward"]
 
 
 @cache
@@ -45,7 +48,11 @@ def has_onednn() -> bool:
 
 
 def _multiply(layer: nn.Linear, inputs: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-    return _onednn(inputs, layer.weight, layer.bias)
+    """Where oneDNN fails, torch is asked, which says so if memory is what is missing."""
+    try:
+        return _onednn(inputs, layer.weight, layer.bias)
+    except RuntimeError:
+        return linear(inputs, layer.weight, layer.bias)
 
 
 def _onednn(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -45,15 +45,15 @@ class Run:
         take: TakeFork,
         decoding: Decoding,
         endings: Endings,
-        new_memory: Callable[[], Memory],
+        new_memory: Callable[[int], Memory],
     ) -> None:
         self._model = model
         self._take = take
         self._decoding = decoding
         self._endings = endings
         self._new_memory = new_memory
-        self._memory = new_memory()
         self._size = PassSize(model.max_tokens)
+        self._memory = new_memory(self._size.now)
         self._cohorts: list[Cohort] = []
         self._waiting: deque[Fork] = deque()
         """Forks that were taken and have to start, or start again."""
@@ -169,7 +169,7 @@ class Run:
         self._size.shrink(sum(map(len, self._cohorts)))
         self._cohorts = []
         self._memory.clear()
-        self._memory = self._new_memory()
+        self._memory = self._new_memory(self._size.now)
 
 
 def merged(cohorts: Sequence[Cohort]) -> list[Cohort]:

@@ -59,7 +59,7 @@ def _try_out(engine: TrunkEngine) -> str | None:
     words = [i for i in range(engine.vocabulary) if i not in engine.stop_token_ids][:12]
     stem = engine.open_stem(words[:4], words[4:], 2)
     fork = Fork(stem, Branch(position=2, rank=2, token_id=words[6], probability=0.0))
-    memory = engine.new_memory(len(words) + START_DRAFT)
+    memory = engine.new_memory(len(words) + START_DRAFT, 1)
     cohort = Cohort([fork], [len(words)], START_DRAFT, memory)
     found = engine.logits(BranchPass([Block(cohort, START_DRAFT)], memory)).float()
     ids = torch.tensor([words], device=engine.model.device)

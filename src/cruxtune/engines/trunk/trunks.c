@@ -47,7 +47,7 @@ INLINE void gather(const lanes *weight, const float *values, i64 count, const i6
 
 /* One block of keys: scores become weights; what was summed before is scaled to the new maximum. */
 INLINE void weigh(float score[][LANES], i64 count, float *most, float *sum, lanes *out, const i64 value_dim) {
-    float top[LANES], shrunk[LANES];
+    float top[LANES], shrunk[LANES] __attribute__((aligned(64)));
     memcpy(top, most, sizeof top);
     for (i64 j = 0; j < count; j++)
         for (int l = 0; l < LANES; l++) top[l] = score[j][l] > top[l] ? score[j][l] : top[l];
