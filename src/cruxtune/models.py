@@ -81,7 +81,7 @@ def _download(name: str, revision: str | None) -> ModelFiles:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
-            f"model.name = {name!r} is neither `tiny`, nor a directory, nor to be had from the Hub: {reason}"
+            f"the model {name!r} is neither `tiny`, nor a directory, nor to be had from the Hub: {reason}"
         ) from error
     return ModelFiles(name, directory, revision=directory.name)
 

@@ -127,7 +127,5 @@ def test_a_mistake_in_the_parent_is_no_death_of_a_worker(crew):
 
 def test_workers_that_can_not_start_are_given_up_with_a_reason(crew, monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(
-        ClusterError, match="the last one before it had any work: it ended with code 1"
-    ):
+    with pytest.raises(ClusterError, match="the last one before it had any work: it ended with code 1"):
         list(crew.each(open_pid_work, [(0, [])]))

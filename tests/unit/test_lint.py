@@ -1,8 +1,10 @@
 """What lint finds in weights, each mistake made by hand."""
 
+import sys
+
 import pytest
 
-from cruxtune.records import Completion, FinishReason, Grade, Origin, Solution, Verdict
+from cruxtune.records import Completion, Example, FinishReason, Grade, Origin, Solution, Verdict
 from cruxtune.stages.lint import examine
 
 
@@ -52,3 +54,12 @@ def test_a_stop_token_that_is_never_selected_is_told():
     ]
     cut = solution("a", reason=FinishReason.SETTLED)
     assert examine("cft", [cut], {"a": [1.0, 1.0, 0.0]}, 5).warnings == []
+
+
+def test_a_builder_that_lets_prompts_count_is_found_out(monkeypatch):
+    def leaky(solutions, weights, max_length):
+        (only,) = solutions
+        return [Example([*only.prompt_ids, *only.completion.token_ids], [0.0, 1.0, *weights[only.id]])]
+
+    monkeypatch.setattr(sys.modules["cruxtune.stages.lint"], "make_examples", leaky)
+    assert examine("cft", [solution("a")], {"a": [1.0] * 3}, 5).errors == ["1 prompt tokens are selected"]

@@ -125,6 +125,8 @@ def _copy(space: Workspace, twin: Run, directory: Path) -> dict[str, float]:
     shutil.copytree(files.directory, temporary)
     temporary.rename(directory / "model")
     shutil.copyfile(twin.directory(space) / "steps.jsonl", directory / "steps.jsonl")
+    if (events := twin.directory(space) / "tensorboard").is_dir():
+        shutil.copytree(events, directory / "tensorboard", dirs_exist_ok=True)
     return read_manifest(twin.directory(space)).counts
 
 
