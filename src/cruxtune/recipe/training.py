@@ -79,8 +79,8 @@ class TrainSettings(Settings):
 def require_whole_batches(settings: TrainSettings, key: str) -> None:
     if settings.batch_size % settings.micro_batch_size:
         raise ValueError(
-            f"{key}.batch_size = {settings.batch_size} is not a multiple of "
-            f"{key}.micro_batch_size = {settings.micro_batch_size}"
+            f"{key}.batch_size = {settings.batch_size} is not a multiple of its "
+            f"micro_batch_size = {settings.micro_batch_size}"
         )
 
 
