@@ -359,7 +359,7 @@ def test_methods_start_from_each_other_in_any_number():
         ),
         ("{sft={after='sft'}}", "train.methods.sft starts from its own checkpoint: sft"),
         ("{base={selection='sft'}}", "train.methods.base: that is what reports call the base model"),
-        ("{sft={batch_size=3}}", "train.methods.sft.batch_size = 3 is not a multiple of its micro_batch_size"),
+        ("{sft={batch_size=3}}", "train.methods.sft.batch_size = 3 is not a multiple of its"),
         ("{sft={learning_rat=1}}", "did you mean `learning_rate`?"),
         ("{sft={seeds=[1]}}", "unknown key `train.methods.sft.seeds`"),
     ],
