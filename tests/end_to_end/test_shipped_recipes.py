@@ -69,7 +69,7 @@ def test_a_recipe_of_the_paper_has_its_settings(name):
 def dry_run(request, tmp_path, tokenizer) -> list[str]:
     """A recipe, and what it needs to run on a small random model and a small stand-in of the data."""
     name = f"paper/{request.param}"
-    write_model(ARCHITECTURES[name], tmp_path / "model", tokenizer)
+    write_model(ARCHITECTURES.get(name, "qwen2"), tmp_path / "model", tokenizer)
     where = (f"model.name={tmp_path / 'model'}", f"problems.path={tmp_path / 'train.jsonl'}", *SHORT)
     write_problems(tmp_path, dict.fromkeys(questions(), "0"))
     (solved,) = run(load_recipe(name, [*where, f"output_dir={tmp_path / 'first'}"]), ["solve"])
@@ -97,6 +97,17 @@ def test_a_recipe_of_the_paper_runs_to_its_report(dry_run, tmp_path):
         assert f"| {method} |" in table
         made = AutoConfig.from_pretrained(tmp_path / "out" / "train" / f"{method}-seed0" / "model")
         assert made.model_type == ARCHITECTURES[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dry_run", ["ablations"], indirect=True)
+def test_the_ablations_of_the_paper_run_to_their_report(dry_run, tmp_path):
+    name, *overrides = dry_run
+    swept = ("sweep.methods=['cft']", "sweep.grid={learning_rate=[2e-6]}")
+    recipe = load_recipe(name, [*overrides, "train.seeds=[0]", "evaluate.num_samples=0", *swept])
+    assert [step.verb for step in run(recipe)][-1] == "report"
+    table = (tmp_path / "out" / "report" / "results.md").read_text()
+    assert all(f"| {method} |" in table for method in recipe.train.selections)
 
 
 @pytest.mark.slow
