@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from commands import artifacts, command, cruxtune, environment, write_recipe
+from commands import artifacts, command, cruxtune, environment, hear_ctrl_c, write_recipe
 
 from cruxtune.records import Position, Rollout, Solution, TokenWeights, Verdict
 from cruxtune.store import read_records
@@ -101,10 +101,6 @@ def test_ctrl_c_leaves_with_one_line_and_goes_on(tmp_path):
     assert code == 130
     assert "Finished parts are kept" in errors and "Traceback" not in errors
     assert cruxtune("solve", recipe).returncode == 0
-
-
-def hear_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def kill_when(arguments, mark, how) -> tuple[int, str]:
